@@ -1,0 +1,92 @@
+/** A sealed batch: what the engine decided, before signatures and storage pages are laid out for the chain. */
+import type { Side, TimeInForce } from './orders.ts';
+import type { Address, Hash, JournalSequence, Lots, Ppm, PriceTicks, Quanta, TimestampSeconds } from './units.ts';
+
+/** Most fills (trades) in a batch; worst-case gas stays below half the transaction cap. */
+export const BATCH_TRADES_MAX = 200;
+/** Most withdrawals in a batch. */
+export const BATCH_WITHDRAWALS_MAX = 50;
+
+export type BatchOrder = {
+  readonly account: Address;
+  readonly signer: Address;
+  readonly market: number;
+  readonly side: Side;
+  readonly timeInForce: TimeInForce;
+  readonly postOnly: boolean;
+  readonly sizeLots: Lots;
+  readonly priceTicks: PriceTicks;
+  readonly lane: number;
+  readonly orderSequence: number;
+  readonly expiry: TimestampSeconds;
+  readonly maxFeePpm: Ppm;
+  readonly digest: Hash;
+  /** Where the journal holds the command that carries the signature. */
+  readonly placedAt: JournalSequence;
+};
+
+/** One trade: two fills, at the maker order's limit price. */
+export type BatchTrade = {
+  readonly tradeId: number;
+  /** Indices into the batch's orders. */
+  readonly takerOrder: number;
+  readonly makerOrder: number;
+  readonly sizeLots: Lots;
+  readonly takerFeePpm: Ppm;
+  readonly makerFeePpm: Ppm;
+};
+
+export type BatchWithdrawal = {
+  readonly account: Address;
+  readonly asset: number;
+  readonly amount: Quanta;
+  readonly fee: Quanta;
+  readonly maxFee: Quanta;
+  readonly recipient: Address;
+  readonly lane: number;
+  readonly withdrawalSequence: number;
+  readonly expiry: TimestampSeconds;
+  readonly digest: Hash;
+  readonly requestedAt: JournalSequence;
+};
+
+export type SealedBatch = {
+  readonly batchId: number;
+  /** Epoch in which it was sealed. */
+  readonly epoch: number;
+  /** The seal's own command, the last of its journal row. */
+  readonly journalSequence: JournalSequence;
+  /** Strictly ascending by (account, lane, orderSequence). */
+  readonly orders: readonly BatchOrder[];
+  /** In engine order, across markets. */
+  readonly trades: readonly BatchTrade[];
+  /** In the order they were requested; executed after the trades. */
+  readonly withdrawals: readonly BatchWithdrawal[];
+};
+
+/** Why the contract skipped a trade. The numbers are the reason bytes in the batch's event. */
+export const SKIP_REASONS = {
+  1: 'bad_signature',
+  2: 'expired',
+  3: 'cancelled',
+  4: 'superseded',
+  5: 'overfilled',
+  6: 'mispriced',
+  7: 'insufficient_balance',
+  8: 'self_trade',
+  9: 'post_only_taker',
+  10: 'fee_too_high',
+  11: 'fill_or_kill',
+  12: 'invalid_order',
+  13: 'market_closed',
+  14: 'zero_size',
+} as const;
+export type SkipReasonCode = keyof typeof SKIP_REASONS;
+export type SkipReason = (typeof SKIP_REASONS)[SkipReasonCode];
+
+/** Outcome of one withdrawal of a batch as the contract reported it. */
+export type WithdrawalOutcome = {
+  readonly index: number;
+  readonly state: 'executed' | 'failed';
+  readonly reason: string;
+};
