@@ -1,0 +1,30 @@
+import { createRequire } from 'node:module';
+import hardhatToolboxMochaEthers from '@nomicfoundation/hardhat-toolbox-mocha-ethers';
+import { defineConfig } from 'hardhat/config';
+
+/** The compiler comes with the npm package `solc`, so that compiling needs no network and its version is locked like any other dependency. */
+const soljsonPath = createRequire(import.meta.url).resolve('solc/soljson.js');
+
+export default defineConfig({
+  plugins: [hardhatToolboxMochaEthers],
+  solidity: {
+    compilers: [
+      {
+        version: '0.8.37',
+        path: soljsonPath,
+        settings: {
+          evmVersion: 'prague',
+          viaIR: true,
+          optimizer: { enabled: true, runs: 1_000_000 },
+        },
+      },
+    ],
+  },
+  paths: {
+    sources: 'contracts',
+    tests: { solidity: 'contracts', mocha: 'test/contracts' },
+  },
+  networks: {
+    default: { type: 'edr-simulated', chainType: 'l1', hardfork: 'osaka' },
+  },
+});
