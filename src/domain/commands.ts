@@ -6,7 +6,15 @@
 import type { WithdrawalOutcome } from './batches.ts';
 import type { Asset, Market, MarketParameters, MarketState } from './markets.ts';
 import type { NewOrder, NewWithdrawal, OrderKey } from './orders.ts';
-import type { Address, ChainEventSequence, Hash, JournalSequence, Quanta, TimestampMs, TimestampSeconds } from './units.ts';
+import type {
+  Address,
+  ChainEventSequence,
+  Hash,
+  JournalSequence,
+  Quanta,
+  TimestampMs,
+  TimestampSeconds,
+} from './units.ts';
 
 /** The rules version this code writes; older ones stay replayable. */
 export const RULES_VERSION = 1;
@@ -42,8 +50,19 @@ export type ChainFact =
   /** Every order of the account with a sequence below this is void on chain. */
   | { readonly kind: 'ordersCancelledOnChain'; readonly account: Address; readonly beforeSequence: number }
   /** `marketMask` bit i allows market i; bit 255 set means all. */
-  | { readonly kind: 'sessionKeyRegistered'; readonly account: Address; readonly key: Address; readonly validUntil: TimestampSeconds; readonly marketMask: bigint }
-  | { readonly kind: 'sessionKeyRevoked'; readonly account: Address; readonly key: Address; readonly validUntil: TimestampSeconds }
+  | {
+      readonly kind: 'sessionKeyRegistered';
+      readonly account: Address;
+      readonly key: Address;
+      readonly validUntil: TimestampSeconds;
+      readonly marketMask: bigint;
+    }
+  | {
+      readonly kind: 'sessionKeyRevoked';
+      readonly account: Address;
+      readonly key: Address;
+      readonly validUntil: TimestampSeconds;
+    }
   | { readonly kind: 'orderRegistered'; readonly account: Address; readonly digest: Hash }
   | {
       readonly kind: 'batchSettled';

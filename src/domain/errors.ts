@@ -17,7 +17,10 @@ export const ERROR_CATALOGUE = {
   WITHDRAWAL_REJECTED: { status: 422, title: 'The withdrawal was refused' },
   RATE_LIMITED: { status: 429, title: 'Too many requests' },
   INTERNAL: { status: 500, title: 'Internal error' },
-  STATUS_UNKNOWN: { status: 503, title: 'The outcome is not known; look it up by client order id before sending again' },
+  STATUS_UNKNOWN: {
+    status: 503,
+    title: 'The outcome is not known; look it up by client order id before sending again',
+  },
   OVERLOADED: { status: 503, title: 'The engine is busy; retry later' },
   NOT_READY: { status: 503, title: 'The service is starting or has lost a dependency' },
   CHAIN_MISMATCH: { status: 500, title: 'The node serves another chain than the one recorded' },
@@ -29,7 +32,14 @@ export const ERROR_CATALOGUE = {
   CONFIGURATION: { status: 500, title: 'The configuration is not valid' },
 } as const;
 
-const RETRYABLE: ReadonlySet<ErrorCode> = new Set(['RATE_LIMITED', 'STATUS_UNKNOWN', 'OVERLOADED', 'NOT_READY', 'RPC_FAILED', 'LEADERSHIP_LOST']);
+const RETRYABLE: ReadonlySet<ErrorCode> = new Set([
+  'RATE_LIMITED',
+  'STATUS_UNKNOWN',
+  'OVERLOADED',
+  'NOT_READY',
+  'RPC_FAILED',
+  'LEADERSHIP_LOST',
+]);
 
 export class ExchangeError extends Error {
   override readonly name = 'ExchangeError';
@@ -39,7 +49,11 @@ export class ExchangeError extends Error {
   /** Machine-readable context: expected, got, reason. */
   readonly details: Readonly<Record<string, unknown>>;
 
-  constructor(code: ErrorCode, message: string, options: { cause?: unknown; details?: Readonly<Record<string, unknown>> } = {}) {
+  constructor(
+    code: ErrorCode,
+    message: string,
+    options: { cause?: unknown; details?: Readonly<Record<string, unknown>> } = {},
+  ) {
     super(message, options.cause === undefined ? undefined : { cause: options.cause });
     this.code = code;
     this.retryable = RETRYABLE.has(code);

@@ -3,7 +3,17 @@ import type { SealedBatch, SkipReason } from './batches.ts';
 import type { MarketState } from './markets.ts';
 import type { NewOrder, NewWithdrawal, OrderKey, Side } from './orders.ts';
 import type { CancelReason, RejectReason, WithdrawalRejectReason } from './reasons.ts';
-import type { Address, ChainEventSequence, Hash, JournalSequence, Lots, Ppm, PriceTicks, Quanta, TimestampMs } from './units.ts';
+import type {
+  Address,
+  ChainEventSequence,
+  Hash,
+  JournalSequence,
+  Lots,
+  Ppm,
+  PriceTicks,
+  Quanta,
+  TimestampMs,
+} from './units.ts';
 
 /** One account's position in one asset; every figure in quanta. available + locked + pendingWithdrawal = settled + unsettledIn − unsettledOut. */
 export type Balance = {
@@ -50,13 +60,42 @@ export type EngineEvent =
       readonly maker: TradeSide;
     }
   /** Total resting size at one price after a command; 0 removes the level. */
-  | { readonly kind: 'levelChanged'; readonly market: number; readonly side: Side; readonly price: PriceTicks; readonly size: Lots }
+  | {
+      readonly kind: 'levelChanged';
+      readonly market: number;
+      readonly side: Side;
+      readonly price: PriceTicks;
+      readonly size: Lots;
+    }
   | ({ readonly kind: 'balanceChanged'; readonly account: Address; readonly asset: number } & Balance)
-  | { readonly kind: 'depositCredited'; readonly account: Address; readonly asset: number; readonly amount: Quanta; readonly eventSequence: ChainEventSequence }
+  | {
+      readonly kind: 'depositCredited';
+      readonly account: Address;
+      readonly asset: number;
+      readonly amount: Quanta;
+      readonly eventSequence: ChainEventSequence;
+    }
   | { readonly kind: 'withdrawalAccepted'; readonly withdrawal: NewWithdrawal; readonly fee: Quanta }
-  | { readonly kind: 'withdrawalRejected'; readonly account: Address; readonly digest: Hash; readonly reason: WithdrawalRejectReason }
-  | { readonly kind: 'withdrawalDone'; readonly account: Address; readonly digest: Hash; readonly status: 'executed' | 'failed'; readonly reason: string }
-  | { readonly kind: 'exitChanged'; readonly account: Address; readonly asset: number; readonly status: 'requested' | 'cancelled' | 'executed'; readonly amount: Quanta }
+  | {
+      readonly kind: 'withdrawalRejected';
+      readonly account: Address;
+      readonly digest: Hash;
+      readonly reason: WithdrawalRejectReason;
+    }
+  | {
+      readonly kind: 'withdrawalDone';
+      readonly account: Address;
+      readonly digest: Hash;
+      readonly status: 'executed' | 'failed';
+      readonly reason: string;
+    }
+  | {
+      readonly kind: 'exitChanged';
+      readonly account: Address;
+      readonly asset: number;
+      readonly status: 'requested' | 'cancelled' | 'executed';
+      readonly amount: Quanta;
+    }
   | { readonly kind: 'batchSealed'; readonly batch: SealedBatch }
   /** The batch is final on chain; `voided` lists the trades that the contract skipped, reversed on both sides. */
   | {
@@ -68,7 +107,12 @@ export type EngineEvent =
       readonly eventSequence: ChainEventSequence;
     }
   | { readonly kind: 'accountInDeficit'; readonly account: Address; readonly asset: number; readonly shortfall: Quanta }
-  | { readonly kind: 'marketStateChanged'; readonly market: number; readonly state: MarketState; readonly reason: string }
+  | {
+      readonly kind: 'marketStateChanged';
+      readonly market: number;
+      readonly state: MarketState;
+      readonly reason: string;
+    }
   | { readonly kind: 'withdrawalsHalted'; readonly reason: string }
   | { readonly kind: 'withdrawalsResumed'; readonly reason: string }
   /** A command from the chain was applied; the ledger now stands at this vault event. */

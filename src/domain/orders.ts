@@ -59,7 +59,8 @@ export type NewWithdrawal = {
 
 /** The signed uint64 nonce. @throws RangeError outside 16 and 40 bits. */
 export function packNonce(lane: number, sequence: number): bigint {
-  if (!Number.isInteger(lane) || lane < 0 || lane > LANE_MAX) throw new RangeError(`lane must be 0…${LANE_MAX}, got ${lane}`);
+  if (!Number.isInteger(lane) || lane < 0 || lane > LANE_MAX)
+    throw new RangeError(`lane must be 0…${LANE_MAX}, got ${lane}`);
   if (!Number.isInteger(sequence) || sequence < 0 || sequence > ORDER_SEQUENCE_MAX) {
     throw new RangeError(`sequence must be 0…${ORDER_SEQUENCE_MAX}, got ${sequence}`);
   }

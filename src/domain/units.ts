@@ -62,7 +62,9 @@ export function notional(price: PriceTicks, size: Lots, market: { readonly tickQ
 
 /** Whether price × size × tickQuanta is exactly representable; false for anything at or above 2^53. */
 export function fitsNotional(price: PriceTicks, size: Lots, market: { readonly tickQuanta: Quanta }): boolean {
-  return price * market.tickQuanta * size < Number.MAX_SAFE_INTEGER && price * market.tickQuanta < Number.MAX_SAFE_INTEGER;
+  return (
+    price * market.tickQuanta * size < Number.MAX_SAFE_INTEGER && price * market.tickQuanta < Number.MAX_SAFE_INTEGER
+  );
 }
 
 /**
@@ -81,7 +83,10 @@ export function quantaToUnits(amount: Quanta, asset: { readonly quantumUnits: bi
 }
 
 /** Whole quanta in an amount of token base units, rounded down, and the remainder in base units. */
-export function unitsToQuanta(units: bigint, asset: { readonly quantumUnits: bigint }): { amount: Quanta; remainderUnits: bigint } {
+export function unitsToQuanta(
+  units: bigint,
+  asset: { readonly quantumUnits: bigint },
+): { amount: Quanta; remainderUnits: bigint } {
   const whole = units / asset.quantumUnits;
   if (whole < 0n || whole > BigInt(Number.MAX_SAFE_INTEGER)) {
     throw new RangeError(`${units} base units do not fit in [0, 2^53) quanta of ${asset.quantumUnits} base units`);
