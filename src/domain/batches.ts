@@ -43,6 +43,8 @@ export type BatchWithdrawal = {
   readonly fee: Quanta;
   readonly maxFee: Quanta;
   readonly recipient: Address;
+  /** Paid out unwrapped, in the chain's own currency. */
+  readonly native: boolean;
   readonly lane: number;
   readonly withdrawalSequence: number;
   readonly expiry: TimestampSeconds;
@@ -80,13 +82,38 @@ export const SKIP_REASONS = {
   12: 'invalid_order',
   13: 'market_closed',
   14: 'zero_size',
+  15: 'session_key_invalid',
+  16: 'not_registered',
+  17: 'not_verified',
+  18: 'immediate_maker',
+  19: 'immediate_reused',
+  20: 'market_mismatch',
+  21: 'same_side',
 } as const;
 export type SkipReasonCode = keyof typeof SKIP_REASONS;
 export type SkipReason = (typeof SKIP_REASONS)[SkipReasonCode];
+
+/** What became of a withdrawal. The numbers are the reason bytes in the batch's event; 0 is success. */
+export const WITHDRAWAL_OUTCOMES = {
+  0: 'executed',
+  1: 'bad_signature',
+  2: 'unknown_asset',
+  3: 'bad_amount',
+  4: 'fee_too_high',
+  5: 'expired',
+  6: 'bad_sequence',
+  7: 'nonce_used',
+  8: 'bad_recipient',
+  9: 'insufficient_balance',
+  10: 'outflow_limit',
+  11: 'transfer_failed',
+} as const;
+export type WithdrawalOutcomeCode = keyof typeof WITHDRAWAL_OUTCOMES;
 
 /** Outcome of one withdrawal of a batch as the contract reported it. */
 export type WithdrawalOutcome = {
   readonly index: number;
   readonly state: 'executed' | 'failed';
+  /** A word of WITHDRAWAL_OUTCOMES. */
   readonly reason: string;
 };

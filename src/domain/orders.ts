@@ -48,6 +48,8 @@ export type NewWithdrawal = {
   /** Debited in total; the recipient receives amount − fee. */
   readonly amount: Quanta;
   readonly recipient: Address;
+  /** The signed token is NATIVE_CURRENCY: the wrapped asset is unwrapped on the way out. */
+  readonly native: boolean;
   readonly lane: number;
   readonly withdrawalSequence: number;
   readonly expiry: TimestampSeconds;
@@ -56,6 +58,9 @@ export type NewWithdrawal = {
   /** Owner's signature: 64-byte compact ECDSA, or ERC-1271 bytes of at most 1,024. */
   readonly signature: Hex;
 };
+
+/** Stands for the chain's own currency where a token address is signed. */
+export const NATIVE_CURRENCY: Address = '0xeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeee';
 
 /** The signed uint64 nonce. @throws RangeError outside 16 and 40 bits. */
 export function packNonce(lane: number, sequence: number): bigint {
