@@ -1,0 +1,62 @@
+/**
+ * The same signed command delivered twice is answered twice and executed once.
+ *
+ * Commands with a signature (orders, withdrawals) are known by their whole content. One that is under way is joined; one that
+ * was accepted is answered from memory, as long as it is among the last `REPLIES_KEPT`. A refused one is executed again:
+ * what refused it may have changed. Beyond that memory the engine itself refuses a nonce that was used.
+ */
+import type { UserCommand } from '../domain/commands.ts';
+import type { CommandHandler, CommandReply } from './port.ts';
+
+const REPLIES_KEPT = 4096;
+
+export function deduplicateCommands(handler: CommandHandler): CommandHandler {
+  const replies = new Map<string, Promise<CommandReply>>();
+  return (command, options) => {
+    const key = contentKey(command);
+    if (key === undefined) return handler(command, options);
+    const known = replies.get(key);
+    if (known !== undefined) return known;
+    const reply = handler(command, options).then(
+      (settled) => {
+        if (!isAccepted(settled)) replies.delete(key);
+        return settled;
+      },
+      (cause: unknown) => {
+        replies.delete(key);
+        throw cause;
+      },
+    );
+    replies.set(key, reply);
+    if (replies.size > REPLIES_KEPT) dropOldest(replies);
+    return reply;
+  };
+}
+
+function contentKey(command: UserCommand): string | undefined {
+  switch (command.kind) {
+    case 'placeOrder':
+    case 'replaceOrder':
+    case 'requestWithdrawal':
+      return JSON.stringify(command);
+    case 'cancelOrder':
+    case 'cancelAllOrders':
+    case 'cancelAfter':
+      return undefined;
+  }
+}
+
+function isAccepted(reply: CommandReply): boolean {
+  return (
+    reply.kind === 'committed' &&
+    reply.events.some((event) => event.kind === 'orderAccepted' || event.kind === 'withdrawalAccepted')
+  );
+}
+
+/** Insertion order is age: the first key is the oldest. */
+function dropOldest(replies: Map<string, Promise<CommandReply>>): void {
+  for (const key of replies.keys()) {
+    replies.delete(key);
+    return;
+  }
+}
