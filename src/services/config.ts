@@ -78,10 +78,6 @@ const Settings = Type.Object({
 
 export type Settings = Readonly<Static<typeof Settings>>;
 
-/** Keys known to everyone, derived from the test mnemonic; accepted on the local chain (id 31337) only. */
-export const LOCAL_CHAIN_ID = 31337;
-export const LOCAL_MNEMONIC = 'test test test test test test test test test test test junk';
-
 /**
  * @param environment usually `process.env`
  * @throws ExchangeError CONFIGURATION naming every variable that is wrong and what it should be.
