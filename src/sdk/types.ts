@@ -1,0 +1,85 @@
+/** What the API answers with. Amounts and prices are plain decimal strings, times milliseconds, addresses checksummed. */
+import type { OrderStatus, SelfTradePrevention, Side, TimeInForce } from '../domain/orders.ts';
+
+export type Order = {
+  /** EIP-712 digest of the order. */
+  readonly id: string;
+  readonly clientOrderId: string | null;
+  readonly account: string;
+  readonly signer: string;
+  readonly market: string;
+  readonly side: Side;
+  readonly price: string;
+  readonly size: string;
+  readonly filled: string;
+  readonly remaining: string;
+  readonly status: OrderStatus;
+  /** Why it was cancelled, has expired or was rejected. */
+  readonly reason: string | null;
+  readonly timeInForce: TimeInForce;
+  readonly postOnly: boolean;
+  readonly maxFeePpm: number;
+  readonly selfTradePrevention: SelfTradePrevention;
+  readonly lane: number;
+  readonly nonce: string;
+  readonly expiresAt: number;
+  readonly journalSequence: number;
+  readonly createdAt: number;
+  readonly updatedAt: number;
+};
+
+/** matched → batched → submitted → included → final, or voided with a reason. */
+export type FillState = 'matched' | 'batched' | 'submitted' | 'included' | 'final' | 'voided';
+
+export type Fill = {
+  readonly tradeId: number;
+  readonly orderId: string;
+  readonly market: string;
+  readonly side: Side;
+  readonly liquidity: 'maker' | 'taker';
+  readonly price: string;
+  readonly size: string;
+  readonly notional: string;
+  readonly fee: string;
+  readonly feeAsset: string;
+  readonly state: FillState;
+  readonly voidReason: string | null;
+  readonly batchId: number | null;
+  /** Position within the batch. */
+  readonly batchIndex: number | null;
+  readonly transactionHash: string | null;
+  readonly blockNumber: number | null;
+  readonly createdAt: number;
+};
+
+/** Signed by the engine key over the Merkle root of the journal row that holds the command. */
+export type OrderReceipt = {
+  readonly sequence: number;
+  readonly rowHash: string;
+  readonly merkleRoot: string;
+  readonly leafIndex: number;
+  readonly proof: readonly string[];
+  readonly signature: string;
+};
+
+export type Page<T> = { readonly data: readonly T[]; readonly nextCursor: string | null };
+
+export type NewOrderInput = {
+  /** `WETH-USDC` */
+  readonly market: string;
+  readonly side: Side;
+  /** Quote tokens per base token, on tick: the limit. */
+  readonly price: string;
+  /** Base tokens, on lot. */
+  readonly size: string;
+  /** Default `gtc`. */
+  readonly timeInForce?: TimeInForce;
+  readonly postOnly?: boolean;
+  /** From now, at most 30 days; default one day. */
+  readonly expiresInSeconds?: number;
+  /** Default: the market's higher fee. */
+  readonly maxFeePpm?: number;
+  readonly clientOrderId?: string;
+  readonly selfTradePrevention?: SelfTradePrevention;
+  readonly stop?: { readonly direction: 'at_or_above' | 'at_or_below'; readonly triggerPrice: string };
+};
