@@ -72,3 +72,13 @@ export const CANCEL_TYPES = {
     { name: 'timestamp', type: 'uint64' },
   ],
 } as const;
+
+/** Signed off chain only, to make an API key. `scopes` is a comma-separated list of read, cancel, trade; `expiry` and `timestamp` in milliseconds. */
+export const API_KEY_TYPES = {
+  ApiKey: [
+    { name: 'account', type: 'address' },
+    { name: 'scopes', type: 'string' },
+    { name: 'expiry', type: 'uint64' },
+    { name: 'timestamp', type: 'uint64' },
+  ],
+} as const;
