@@ -153,6 +153,8 @@ export const OrderView = object({
   size: DecimalOut,
   filled: DecimalOut,
   remaining: DecimalOut,
+  averagePrice: nullable(DecimalOut),
+  feesPaid: DecimalOut,
   status: OrderStatus,
   reason: nullable(Type.String({ description: 'Why it was cancelled, has expired or was rejected.' })),
   timeInForce: TimeInForce,
@@ -186,6 +188,7 @@ export const FillView = object({
   batchIndex: nullable(Type.Integer({ description: 'Position within the batch.' })),
   transactionHash: nullable(Type.String()),
   blockNumber: nullable(Type.Integer()),
+  journalSequence: Type.Integer(),
   createdAt: TimeMs,
 });
 export type FillView = Static<typeof FillView>;
