@@ -29,12 +29,17 @@ CREATE TABLE orders (
   reason text,
   filled_lots bigint NOT NULL,
   remaining_lots bigint NOT NULL,
+  -- quote quanta over its trades so far, as matched: a voided trade is not taken out
+  filled_notional bigint NOT NULL,
+  fees_paid bigint NOT NULL,
   journal_sequence bigint NOT NULL,
   created_at_ms bigint NOT NULL,
   updated_at_ms bigint NOT NULL
 );
 CREATE INDEX orders_by_account ON orders (account, journal_sequence DESC);
-CREATE UNIQUE INDEX orders_by_client_id ON orders (account, client_order_id) WHERE client_order_id <> '';
+-- Not unique: refused orders keep their client order id, and the engine does not know uniqueness of it. Readers take the first accepted.
+CREATE INDEX orders_by_client_id ON orders (account, client_order_id) WHERE client_order_id <> '';
+CREATE INDEX orders_by_nonce ON orders (account, lane, order_sequence);
 CREATE INDEX orders_live ON orders (account, market) WHERE status IN ('open', 'partially_filled');
 
 CREATE TABLE trades (
@@ -60,6 +65,8 @@ CREATE TABLE trades (
   batch_index integer
 );
 CREATE INDEX trades_by_market ON trades (market, trade_id DESC);
+CREATE INDEX trades_by_time ON trades (market, created_at_ms);
+CREATE INDEX trades_unsettled ON trades (trade_id) WHERE state IN ('matched', 'batched');
 CREATE INDEX trades_by_taker ON trades (taker_account, trade_id DESC);
 CREATE INDEX trades_by_maker ON trades (maker_account, trade_id DESC);
 CREATE INDEX trades_by_batch ON trades (batch_id);
@@ -105,12 +112,25 @@ CREATE TABLE withdrawals (
   updated_at_ms bigint NOT NULL
 );
 CREATE INDEX withdrawals_by_account ON withdrawals (account, journal_sequence DESC);
+CREATE INDEX withdrawals_by_batch ON withdrawals (batch_id);
+
+-- The latest exit per account and asset.
+CREATE TABLE exits (
+  account bytea NOT NULL,
+  asset integer NOT NULL,
+  status text NOT NULL CHECK (status IN ('requested', 'cancelled', 'executed')),
+  amount bigint NOT NULL,
+  journal_sequence bigint NOT NULL,
+  updated_at_ms bigint NOT NULL,
+  PRIMARY KEY (account, asset)
+);
 
 CREATE TABLE listed_assets (asset integer PRIMARY KEY, definition jsonb NOT NULL);
 CREATE TABLE listed_markets (
   market integer PRIMARY KEY,
   definition jsonb NOT NULL,
   state text NOT NULL,
+  state_reason text NOT NULL,
   parameters jsonb NOT NULL
 );
 CREATE TABLE session_keys (
@@ -120,5 +140,7 @@ CREATE TABLE session_keys (
   market_mask numeric NOT NULL,
   PRIMARY KEY (account, key)
 );
--- Small facts of the engine: withdrawals halted, genesis, rules version.
+-- From a batch to the event that settled it, for the state of its trades between submission and finality.
+CREATE INDEX chain_events_by_batch ON chain_events (((payload ->> 'batchId')::bigint)) WHERE payload ->> 'kind' = 'batchSettled';
+-- Small facts of the engine: 'genesis', 'withdrawals' { halted, reason }.
 CREATE TABLE engine_status (name text PRIMARY KEY, value jsonb NOT NULL);
