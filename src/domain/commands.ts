@@ -47,6 +47,8 @@ export type ChainFact =
   | { readonly kind: 'exitRequested'; readonly account: Address; readonly asset: number }
   | { readonly kind: 'exitCancelled'; readonly account: Address; readonly asset: number }
   | { readonly kind: 'exitExecuted'; readonly account: Address; readonly asset: number; readonly amount: Quanta }
+  /** The collector was paid `amount` from the fee account; anyone can cause it. */
+  | { readonly kind: 'feesCollected'; readonly asset: number; readonly amount: Quanta }
   /** Every order of the account with a sequence below this is void on chain. */
   | { readonly kind: 'ordersCancelledOnChain'; readonly account: Address; readonly beforeSequence: number }
   /** `marketMask` bit i allows market i; bit 255 set means all. */
