@@ -23,8 +23,9 @@ export type Receipt = {
   readonly sequence: JournalSequence;
   readonly rowHash: Hex;
   readonly merkleRoot: Hex;
-  /** Index of the command within its row, and the siblings from leaf to root. */
+  /** Index of the command within its row, the row's number of commands, and the siblings from leaf to root. */
   readonly leafIndex: number;
+  readonly leafCount: number;
   readonly proof: readonly Hex[];
   readonly signature: Hex;
 };
