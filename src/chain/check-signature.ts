@@ -2,7 +2,14 @@
 import type { Eip712Domain } from '../domain/typed-data.ts';
 import type { Address, Hash, Hex } from '../domain/units.ts';
 import { SIGNATURE_PROBLEMS, type SignatureProblem } from './compact-signature.ts';
-import type { CancelMessage, Digester, OrderMessage, SessionKeyMessage, WithdrawalMessage } from './digests.ts';
+import type {
+  ApiKeyMessage,
+  CancelMessage,
+  Digester,
+  OrderMessage,
+  SessionKeyMessage,
+  WithdrawalMessage,
+} from './digests.ts';
 import { recoverSigner } from './recover.ts';
 
 /** A message in range (see `parseOrder`, `parseWithdrawal`) and the signature that came with it, as hex. */
@@ -10,7 +17,8 @@ export type SignedMessage =
   | { readonly kind: 'order'; readonly message: OrderMessage; readonly signature: string }
   | { readonly kind: 'withdrawal'; readonly message: WithdrawalMessage; readonly signature: string }
   | { readonly kind: 'sessionKey'; readonly message: SessionKeyMessage; readonly signature: string }
-  | { readonly kind: 'cancel'; readonly message: CancelMessage; readonly signature: string };
+  | { readonly kind: 'cancel'; readonly message: CancelMessage; readonly signature: string }
+  | { readonly kind: 'apiKey'; readonly message: ApiKeyMessage; readonly signature: string };
 
 export type CheckedSignature = {
   readonly digest: Hash;
@@ -70,5 +78,7 @@ function digestOf(digester: Digester, signed: SignedMessage): Hash {
       return digester.sessionKey(signed.message);
     case 'cancel':
       return digester.cancel(signed.message);
+    case 'apiKey':
+      return digester.apiKey(signed.message);
   }
 }

@@ -9,6 +9,7 @@
  * Not done here: judging a message. An address that is not 20 bytes or an integer outside its type throws RangeError.
  */
 import {
+  API_KEY_TYPES,
   BATCH_TYPES,
   CANCEL_TYPES,
   type Eip712Domain,
@@ -66,6 +67,14 @@ export type BatchMessage = {
 /** Authorises cancels; `timestamp` in milliseconds. */
 export type CancelMessage = { readonly account: Address; readonly scope: string; readonly timestamp: bigint };
 
+/** Makes an API key; `scopes` comma-separated, times in milliseconds. Signed off chain only. */
+export type ApiKeyMessage = {
+  readonly account: Address;
+  readonly scopes: string;
+  readonly expiry: bigint;
+  readonly timestamp: bigint;
+};
+
 export type Digester = {
   readonly domain: Eip712Domain;
   readonly domainSeparator: Hash;
@@ -76,6 +85,7 @@ export type Digester = {
   readonly sessionKey: (message: SessionKeyMessage) => Hash;
   readonly batch: (message: BatchMessage) => Hash;
   readonly cancel: (message: CancelMessage) => Hash;
+  readonly apiKey: (message: ApiKeyMessage) => Hash;
 };
 
 type TypeMember = { readonly name: string; readonly type: string };
@@ -96,6 +106,7 @@ const TYPE_HASH = {
   sessionKey: typeHash(SESSION_KEY_TYPES),
   batch: typeHash(BATCH_TYPES),
   cancel: typeHash(CANCEL_TYPES),
+  apiKey: typeHash(API_KEY_TYPES),
 };
 
 // The words that occur in practice; any other string is hashed as it comes.
@@ -109,6 +120,7 @@ export function createDigester(domain: Eip712Domain): Digester {
   const sessionKeyWords = new Words(TYPE_HASH.sessionKey, 5);
   const batchWords = new Words(TYPE_HASH.batch, 7);
   const cancelWords = new Words(TYPE_HASH.cancel, 4);
+  const apiKeyWords = new Words(TYPE_HASH.apiKey, 5);
   const envelope = new Uint8Array(66);
   envelope[0] = 0x19;
   envelope[1] = 0x01;
@@ -155,6 +167,13 @@ export function createDigester(domain: Eip712Domain): Digester {
       cancelWords.text(2, message.scope);
       cancelWords.uint64(3, message.timestamp);
       return digest(cancelWords);
+    },
+    apiKey: (message) => {
+      apiKeyWords.address(1, message.account);
+      apiKeyWords.text(2, message.scopes);
+      apiKeyWords.uint64(3, message.expiry);
+      apiKeyWords.uint64(4, message.timestamp);
+      return digest(apiKeyWords);
     },
   };
 }

@@ -3,6 +3,7 @@ import fc from 'fast-check';
 import { encodeAbiParameters, hashStruct, hashTypedData, keccak256 } from 'viem';
 import { batchHash, createDigester } from '../../src/chain/digests.ts';
 import {
+  API_KEY_TYPES,
   BATCH_TYPES,
   CANCEL_TYPES,
   eip712Domain,
@@ -55,6 +56,7 @@ const batch = fc.record({
   journalHash: hash,
 });
 const cancel = fc.record({ account: address, scope: fc.string(), timestamp: uint64 });
+const apiKey = fc.record({ account: address, scopes: fc.string(), expiry: uint64, timestamp: uint64 });
 
 describe('EIP-712 digests laid out by hand', () => {
   const domain = eip712Domain(31337, '0x5fbdb2315678afecb367f032d93f642f64180aa3');
@@ -76,9 +78,13 @@ describe('EIP-712 digests laid out by hand', () => {
     );
   });
 
-  it('equal the generic encoder for random withdrawals, session keys, batches and cancels', () => {
+  it('equal the generic encoder for random withdrawals, session keys, batches, cancels and API keys', () => {
     fc.assert(
-      fc.property(withdrawal, sessionKey, batch, cancel, (w, s, b, c) => {
+      fc.property(withdrawal, sessionKey, batch, cancel, apiKey, (w, s, b, c, a) => {
+        assert.equal(
+          digester.apiKey(a),
+          hashTypedData({ domain, types: API_KEY_TYPES, primaryType: 'ApiKey', message: a }),
+        );
         assert.equal(
           digester.withdrawal(w),
           hashTypedData({ domain, types: WITHDRAWAL_TYPES, primaryType: 'Withdrawal', message: w }),
