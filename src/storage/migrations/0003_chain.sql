@@ -6,10 +6,12 @@ CREATE TABLE chain_identity (
   vault bytea NOT NULL,
   deployment_block bigint NOT NULL,
   deployment_block_hash bytea NOT NULL,
+  deployment_parent_hash bytea NOT NULL,
   deployed_at timestamptz NOT NULL
 );
 
--- The canonical chain as followed, from the deployment block on: gapless, each block the child of the one before.
+-- The canonical chain as followed: every block after the last final one, each the child of the one before; of the final blocks the last one
+-- and those with vault events. So the table's size follows the events, and the order in which blocks were read leaves no trace.
 CREATE TABLE chain_blocks (
   number bigint PRIMARY KEY,
   hash bytea NOT NULL UNIQUE,

@@ -1,0 +1,192 @@
+/**
+ * Reads blocks and the vault's events from one node, and refuses whatever does not fit together.
+ *
+ * A block's logs are asked for by the block's hash, so that a reorganisation between two requests cannot mix two chains. Completeness is
+ * proven twice: the vault numbers its events without gaps, and its state at a block says which number was the last. A node that leaves
+ * logs out, repeats them, reorders them or serves another block's is found by that; the result is a retryable failure with the reason
+ * `inconsistent`, and nothing of it is stored.
+ */
+import { type RpcCall, type RpcEndpoint, rpcFailure, rpcFailureReason } from '../chain/rpc-pool.ts';
+import type { ChainFact } from '../domain/commands.ts';
+import type { Address, ChainEventSequence, Hash, Hex, TimestampSeconds } from '../domain/units.ts';
+import type { BlockRef, ChainTip, FollowedBlock, VaultEvent } from './chain-steps.ts';
+
+/** A log as JSON-RPC gives it. */
+export type RpcLog = {
+  readonly address: Address;
+  readonly topics: readonly Hex[];
+  readonly data: Hex;
+  readonly blockNumber: Hex;
+  readonly blockHash: Hash;
+  readonly transactionHash: Hash;
+  readonly logIndex: Hex;
+  readonly removed?: boolean;
+};
+
+export type VaultReader = {
+  readonly vault: Address;
+  /** Throws when the log is not one of the vault's events. */
+  readonly decodeLog: (log: RpcLog) => { readonly eventSequence: ChainEventSequence; readonly fact: ChainFact };
+  /** Call data of a vault view that returns the sequence of the last event, and how to read its answer. */
+  readonly lastEventCall: Hex;
+  readonly decodeLastEvent: (answer: Hex) => ChainEventSequence;
+};
+
+export type Header = BlockRef & { readonly parentHash: Hash; readonly timestamp: TimestampSeconds };
+
+export const hexNumber = (value: number): Hex => `0x${value.toString(16)}`;
+
+/** Header of a JSON-RPC block; undefined for null. @throws RPC_FAILED when it is not one. */
+export function parseHeader(block: unknown): Header | undefined {
+  if (block === null) return undefined;
+  const { number, hash, parentHash, timestamp } = block as Record<string, unknown>;
+  if (!isHash(hash) || !isHash(parentHash) || typeof number !== 'string' || typeof timestamp !== 'string') {
+    throw rpcFailure('malformed', 'a block came without number, hash, parent hash or timestamp');
+  }
+  return { number: Number(number), hash, parentHash, timestamp: Number(timestamp) as TimestampSeconds };
+}
+
+const isHash = (value: unknown): value is Hash => typeof value === 'string' && /^0x[0-9a-f]{64}$/.test(value);
+
+export const blockByNumber = (block: number | 'latest' | 'finalized' | 'safe'): RpcCall => ({
+  method: 'eth_getBlockByNumber',
+  params: [typeof block === 'number' ? hexNumber(block) : block, false],
+});
+
+/** Headers by number; undefined where the node has no such block. */
+export async function readHeaders(endpoint: RpcEndpoint, numbers: readonly number[]): Promise<(Header | undefined)[]> {
+  const headers = (await endpoint.batch(numbers.map(blockByNumber))).map(parseHeader);
+  for (const [index, header] of headers.entries()) {
+    if (header !== undefined && header.number !== numbers[index]) {
+      throw inconsistent(`asked for block ${numbers[index]}, got ${header.number}`);
+    }
+  }
+  return headers;
+}
+
+/**
+ * The blocks `headers`, which are gapless and sit on `parent`, with their events. Their links have been checked by the caller.
+ * @throws RPC_FAILED `inconsistent` when logs are missing, foreign, repeated with other content, or marked removed.
+ */
+export async function readBlocks(
+  endpoint: RpcEndpoint,
+  reader: VaultReader,
+  parent: ChainTip,
+  headers: readonly Header[],
+): Promise<FollowedBlock[]> {
+  const last = headers.at(-1);
+  if (last === undefined) return [];
+  const calls: RpcCall[] = headers.map(({ hash }) => ({
+    method: 'eth_getLogs',
+    params: [{ blockHash: hash, address: reader.vault }],
+  }));
+  calls.push(lastEventAt(reader, { blockHash: last.hash }));
+  const answers = await endpoint.batch(calls);
+  let previous = parent.lastEventSequence;
+  const blocks = headers.map((header, index) => {
+    const events = eventsOfBlock(reader, header, asLogs(answers[index]), previous);
+    previous = (previous + events.length) as ChainEventSequence;
+    return { ...header, lastEventSequence: previous, events };
+  });
+  requireComplete(previous, reader.decodeLastEvent(answers[headers.length] as Hex), last.number);
+  return blocks;
+}
+
+/**
+ * Blocks with events in (parent, to], and block `to` itself, which is final. Blocks without events are left out.
+ * @throws RPC_FAILED `range_too_large` when the node wants a smaller range, `inconsistent` as above.
+ */
+export async function readRange(
+  endpoint: RpcEndpoint,
+  reader: VaultReader,
+  parent: ChainTip,
+  to: number,
+): Promise<FollowedBlock[]> {
+  const filter = { address: reader.vault, fromBlock: hexNumber(parent.number + 1), toBlock: hexNumber(to) };
+  const [answer, endBlock] = await endpoint.batch([{ method: 'eth_getLogs', params: [filter] }, blockByNumber(to)]);
+  const end = parseHeader(endBlock);
+  if (end === undefined) throw inconsistent(`block ${to} is said to be final, but the node does not have it`);
+  const byBlock = Map.groupBy(asLogs(answer), (log) => Number(log.blockNumber));
+  const numbers = [...byBlock.keys()].sort((a, b) => a - b);
+  const outside = numbers.find((number) => !(number > parent.number && number <= to));
+  if (outside !== undefined) throw inconsistent(`asked for logs up to block ${to}, got one of block ${outside}`);
+  const headers = await readHeaders(
+    endpoint,
+    numbers.filter((number) => number !== to),
+  );
+  const blocks: FollowedBlock[] = [];
+  let previous = parent.lastEventSequence;
+  for (const header of [...headers, end]) {
+    if (header === undefined) throw inconsistent('the node served a log of a block that it does not have');
+    const events = eventsOfBlock(reader, header, byBlock.get(header.number) ?? [], previous);
+    previous = (previous + events.length) as ChainEventSequence;
+    blocks.push({ ...header, lastEventSequence: previous, events });
+  }
+  const stated = await lastEventIfKnown(endpoint, reader, end.hash);
+  if (stated !== undefined) requireComplete(previous, stated, to);
+  return blocks;
+}
+
+function eventsOfBlock(
+  reader: VaultReader,
+  header: BlockRef,
+  logs: readonly RpcLog[],
+  previous: ChainEventSequence,
+): VaultEvent[] {
+  const byIndex = new Map<number, RpcLog>();
+  for (const log of logs) {
+    if (log.removed === true) throw inconsistent(`the node served a removed log of block ${header.number}`);
+    if (log.blockHash !== header.hash)
+      throw inconsistent(`asked for logs of block ${header.hash}, got one of ${log.blockHash}`);
+    if (log.address.toLowerCase() !== reader.vault)
+      throw inconsistent(`asked for logs of the vault, got one of ${log.address}`);
+    const index = Number(log.logIndex);
+    const twin = byIndex.get(index);
+    if (twin !== undefined && (twin.data !== log.data || twin.transactionHash !== log.transactionHash)) {
+      throw inconsistent(`two logs of block ${header.number} claim index ${index}`);
+    }
+    byIndex.set(index, log);
+  }
+  // Logs that came twice or out of order lose nothing: the index orders them and the vault's numbering proves that all are there.
+  const ordered = [...byIndex.entries()].sort(([a], [b]) => a - b);
+  return ordered.map(([logIndex, log], position) => {
+    const { eventSequence, fact } = reader.decodeLog(log);
+    if (eventSequence !== previous + 1 + position) {
+      throw inconsistent(`expected event ${previous + 1 + position} in block ${header.number}, got ${eventSequence}`);
+    }
+    return { eventSequence, txHash: log.transactionHash, logIndex, fact };
+  });
+}
+
+function asLogs(answer: unknown): RpcLog[] {
+  if (!Array.isArray(answer)) throw rpcFailure('malformed', 'eth_getLogs did not answer with a list');
+  return answer as RpcLog[];
+}
+
+function requireComplete(got: ChainEventSequence, stated: ChainEventSequence, block: number): void {
+  if (got !== stated) {
+    throw inconsistent(`the vault's last event at block ${block} is ${stated}, but its logs end with ${got}`);
+  }
+}
+
+const lastEventAt = (reader: VaultReader, block: { blockHash: Hash }): RpcCall => ({
+  method: 'eth_call',
+  params: [{ to: reader.vault, data: reader.lastEventCall }, block],
+});
+
+/** Nodes without archive do not answer for old blocks; then the numbering alone has to do, which shows a gap one range later. */
+async function lastEventIfKnown(
+  endpoint: RpcEndpoint,
+  reader: VaultReader,
+  blockHash: Hash,
+): Promise<ChainEventSequence | undefined> {
+  try {
+    const { method, params } = lastEventAt(reader, { blockHash });
+    return reader.decodeLastEvent((await endpoint.request(method, params)) as Hex);
+  } catch (error) {
+    if (rpcFailureReason(error) === 'refused') return undefined;
+    throw error;
+  }
+}
+
+export const inconsistent = (message: string): Error => rpcFailure('inconsistent', message);
