@@ -1,4 +1,5 @@
 import { createRequire } from 'node:module';
+import { fileURLToPath } from 'node:url';
 import hardhatToolboxMochaEthers from '@nomicfoundation/hardhat-toolbox-mocha-ethers';
 import { defineConfig } from 'hardhat/config';
 
@@ -23,6 +24,13 @@ export default defineConfig({
   paths: {
     sources: 'contracts',
     tests: { solidity: 'contracts', mocha: 'test/contracts' },
+  },
+  test: {
+    mocha: {
+      reporter: fileURLToPath(new URL('./scripts/mocha-count-reporter.cjs', import.meta.url)),
+      timeout: 60_000,
+      forbidOnly: true,
+    },
   },
   networks: {
     default: { type: 'edr-simulated', chainType: 'l1', hardfork: 'osaka' },

@@ -99,7 +99,8 @@ export function completeLock(lock) {
         continue;
       }
       // A second version of the same name goes beneath the package that asks for it, as npm places it.
-      const place = locked === undefined || location === '' ? `node_modules/${name}` : `${location}/node_modules/${name}`;
+      const place =
+        locked === undefined || location === '' ? `node_modules/${name}` : `${location}/node_modules/${name}`;
       packages[place] = { version, ...platformOf(name), ...(entry.dev && { dev: true }), optional: true };
       added.push(`${name}@${version}`);
     }
@@ -116,7 +117,9 @@ export function completeLock(lock) {
     }
   }
 
-  const sorted = Object.fromEntries(Object.entries(packages).sort(([left], [right]) => left.localeCompare(right, 'en')));
+  const sorted = Object.fromEntries(
+    Object.entries(packages).sort(([left], [right]) => left.localeCompare(right, 'en')),
+  );
   return { lock: { ...lock, packages: sorted }, added, enginesDropped, resolvedDropped, notExact };
 }
 
