@@ -34,7 +34,7 @@ export type EngineEvent =
   | { readonly kind: 'orderAccepted'; readonly order: NewOrder; readonly resting: Lots }
   | { readonly kind: 'orderRejected'; readonly account: Address; readonly digest: Hash; readonly reason: RejectReason }
   | { readonly kind: 'orderTriggered'; readonly account: Address; readonly digest: Hash }
-  /** Size left changed without a trade: a replace that shrinks, or self-trade prevention by decrement. */
+  /** Size left changed without a trade: self-trade prevention by decrement. */
   | { readonly kind: 'orderReduced'; readonly account: Address; readonly digest: Hash; readonly remaining: Lots }
   | {
       readonly kind: 'orderDone';
@@ -106,6 +106,8 @@ export type EngineEvent =
       readonly voidedTrades: readonly { readonly tradeId: number; readonly reason: SkipReason }[];
       readonly eventSequence: ChainEventSequence;
     }
+  /** A trade that is in no batch yet was reversed on both sides: an account in deficit could not have paid for it. */
+  | { readonly kind: 'tradeVoided'; readonly tradeId: number; readonly reason: SkipReason }
   | { readonly kind: 'accountInDeficit'; readonly account: Address; readonly asset: number; readonly shortfall: Quanta }
   | {
       readonly kind: 'marketStateChanged';

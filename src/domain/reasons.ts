@@ -18,6 +18,7 @@ export const REJECT_REASONS = {
   sequence_in_future: 'The nonce sequence lies more than two minutes ahead.',
   lane_busy: 'The lane holds a live order; cancel or replace it, or use another lane.',
   nonce_reused: 'This nonce was used by another order; sign again with a higher sequence.',
+  duplicate_order: 'This very order was received before; the answer it got then stands.',
   nonce_superseded: 'A higher sequence was used in this lane; sign again with a newer one.',
   cancelled_on_chain: 'The account cancelled this order on chain.',
   insufficient_balance: 'The available balance does not cover the order and its maximum fee.',
@@ -42,6 +43,7 @@ export const CANCEL_REASONS = {
   requested: 'Cancelled by the user.',
   replaced: 'Replaced by another order.',
   ioc_remainder: 'The rest of an immediate-or-cancel order.',
+  too_many_trades: 'It met more resting orders than one batch can settle; the rest was cancelled.',
   self_trade_prevention: 'It would have traded with the same account.',
   cancel_after: "The dead man's switch was not renewed in time.",
   disconnected: 'The connection that asked for cancel-on-disconnect was lost.',
@@ -56,6 +58,7 @@ export type CancelReason = keyof typeof CANCEL_REASONS;
 
 export const WITHDRAWAL_REJECT_REASONS = {
   unknown_asset: 'The asset is not listed.',
+  duplicate_withdrawal: 'This very withdrawal was received before; the answer it got then stands.',
   amount_zero: 'The amount must be at least one quantum.',
   amount_below_fee: 'The amount does not cover the withdrawal fee.',
   fee_above_maximum: 'The withdrawal fee is above the signed maximum.',
