@@ -150,12 +150,21 @@ function eventsOfBlock(
   // Logs that came twice or out of order lose nothing: the index orders them and the vault's numbering proves that all are there.
   const ordered = [...byIndex.entries()].sort(([a], [b]) => a - b);
   return ordered.map(([logIndex, log], position) => {
-    const { eventSequence, fact } = reader.decodeLog(log);
+    const { eventSequence, fact } = decode(reader, log, header.number);
     if (eventSequence !== previous + 1 + position) {
       throw inconsistent(`expected event ${previous + 1 + position} in block ${header.number}, got ${eventSequence}`);
     }
     return { eventSequence, txHash: log.transactionHash, logIndex, fact };
   });
+}
+
+/** The vault is immutable, so a log that does not decode is a node's mistake, or another contract's. */
+function decode(reader: VaultReader, log: RpcLog, block: number): ReturnType<VaultReader['decodeLog']> {
+  try {
+    return reader.decodeLog(log);
+  } catch (error) {
+    throw rpcFailure('malformed', `a log of block ${block} is not an event of the vault: ${String(error)}`, {}, error);
+  }
 }
 
 function asLogs(answer: unknown): RpcLog[] {
