@@ -17,7 +17,11 @@ const CHECKS: readonly Check[] = [
   { name: 'promises and exhaustive switches', command: ['oxlint', '--deny-warnings'] },
   { name: 'types', command: ['tsc'] },
   { name: 'unused code and dependencies', command: ['knip'] },
-  { name: 'Solidity lint', command: ['solhint', '--max-warnings', '0', 'contracts/**/*.sol'], onlyWithContracts: true },
+  {
+    name: 'Solidity lint',
+    command: ['solhint', '--disc', '--noPoster', '--max-warnings', '0', 'contracts/**/*.sol'],
+    onlyWithContracts: true,
+  },
   {
     name: 'Solidity format',
     command: ['prettier', '--check', '--log-level', 'warn', 'contracts/**/*.sol'],
