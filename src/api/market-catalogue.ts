@@ -2,6 +2,8 @@
  * Listed assets and markets by name, token and index. Listings are immutable and states change seldom, so they are kept for a
  * second; a name that is not known is looked up again at once, but not more often than five times a second.
  */
+import type { Listing } from '../chain/signed-order.ts';
+import { createListing } from '../chain/signed-order.ts';
 import type { Asset, Market, MarketParameters, MarketState } from '../domain/markets.ts';
 import type { Address } from '../domain/units.ts';
 import { notFound } from './problem.ts';
@@ -29,13 +31,18 @@ const REREAD_INTERVAL_MS = 200;
 export class MarketCatalogue {
   readonly #read: () => Promise<Listings>;
   readonly #clock: () => number;
-  #loaded: Indexed = index({ assets: [], markets: [] });
+  #loaded: Indexed;
   #readAtMs = Number.NEGATIVE_INFINITY;
   #reading: Promise<void> | undefined;
 
-  constructor(read: () => Promise<Listings>, clock: () => number) {
+  readonly #wrappedNative: Address | undefined;
+
+  /** `wrappedNative`: the token that withdrawals of the native currency unwrap, when it is listed. */
+  constructor(read: () => Promise<Listings>, clock: () => number, wrappedNative?: Address) {
     this.#read = read;
     this.#clock = clock;
+    this.#wrappedNative = wrappedNative;
+    this.#loaded = index({ assets: [], markets: [] }, wrappedNative);
   }
 
   async markets(): Promise<readonly ListedMarket[]> {
@@ -59,16 +66,17 @@ export class MarketCatalogue {
     return this.#find((loaded) => loaded.byIndex.get(marketIndex), `There is no market number ${marketIndex}.`);
   }
 
-  /** Undefined when no market trades this pair. */
-  async pair(baseToken: Address, quoteToken: Address): Promise<ListedMarket | undefined> {
-    const find = (loaded: Indexed): ListedMarket | undefined => loaded.byPair.get(`${baseToken}/${quoteToken}`);
-    return find(await this.#fresh(FRESH_MS)) ?? find(await this.#fresh(REREAD_INTERVAL_MS));
+  /** Pairs and tokens, for reading signed messages. */
+  async listing(): Promise<Listing> {
+    return (await this.#fresh(FRESH_MS)).listing;
   }
 
-  /** Undefined when the token is not listed. */
-  async assetOf(token: Address): Promise<Asset | undefined> {
-    const find = (loaded: Indexed): Asset | undefined => loaded.byToken.get(token);
-    return find(await this.#fresh(FRESH_MS)) ?? find(await this.#fresh(REREAD_INTERVAL_MS));
+  /** By symbol. @throws ProblemError NOT_FOUND */
+  async asset(symbol: string): Promise<Asset> {
+    return this.#find(
+      (loaded) => loaded.assets.find((asset) => asset.symbol.toUpperCase() === symbol.toUpperCase()),
+      `There is no asset ${symbol}; GET /api/v1/assets lists them.`,
+    );
   }
 
   /** @throws ProblemError NOT_FOUND */
@@ -95,7 +103,7 @@ export class MarketCatalogue {
     if (this.#clock() - this.#readAtMs >= maxAgeMs) {
       this.#reading ??= this.#read()
         .then((listings) => {
-          this.#loaded = index(listings);
+          this.#loaded = index(listings, this.#wrappedNative);
           this.#readAtMs = this.#clock();
         })
         .finally(() => {
@@ -112,12 +120,11 @@ type Indexed = {
   readonly markets: readonly ListedMarket[];
   readonly bySymbol: ReadonlyMap<string, ListedMarket>;
   readonly byIndex: ReadonlyMap<number, ListedMarket>;
-  readonly byPair: ReadonlyMap<string, ListedMarket>;
-  readonly byToken: ReadonlyMap<string, Asset>;
+  readonly listing: Listing;
   readonly assetByIndex: ReadonlyMap<number, Asset>;
 };
 
-function index(listings: Listings): Indexed {
+function index(listings: Listings, wrappedNative: Address | undefined): Indexed {
   const assetByIndex = new Map(listings.assets.map((asset) => [asset.index, asset]));
   const markets: ListedMarket[] = [];
   for (const listed of listings.markets) {
@@ -131,8 +138,11 @@ function index(listings: Listings): Indexed {
     markets,
     bySymbol: new Map(markets.map((listed) => [listed.market.symbol.toUpperCase(), listed])),
     byIndex: new Map(markets.map((listed) => [listed.market.index, listed])),
-    byPair: new Map(markets.map((listed) => [`${listed.base.token}/${listed.quote.token}`, listed])),
-    byToken: new Map(listings.assets.map((asset) => [asset.token, asset])),
+    listing: createListing(
+      listings.assets,
+      markets.map((listed) => listed.market),
+      wrappedNative,
+    ),
     assetByIndex,
   };
 }

@@ -5,11 +5,10 @@
  *   over the EIP-712 message Cancel(account, scope, timestamp).
  * Neither can withdraw or trade: orders and withdrawals carry their own signature.
  */
-import { hashTypedData } from 'viem';
 import { SIGNATURE_PROBLEMS } from '../../chain/compact-signature.ts';
+import type { Digester } from '../../chain/digests.ts';
 import { recoverSigner } from '../../chain/recover.ts';
 import type { Eip712Domain } from '../../domain/typed-data.ts';
-import { API_KEY_TYPES, CANCEL_TYPES } from '../../domain/typed-data.ts';
 import type { Address, Hash } from '../../domain/units.ts';
 import { toChecksum } from '../addresses.ts';
 import { ProblemError } from '../problem.ts';
@@ -33,7 +32,7 @@ export type Caller = {
 export type Credentials = {
   readonly keys: ApiKeyStore;
   readonly masterKey: string;
-  readonly domain: Eip712Domain;
+  readonly digester: Digester;
   readonly clock: () => number;
 };
 
@@ -102,16 +101,9 @@ export function authenticateWallet(request: SignedRequest, scope: string, using:
   }
   const timestampMs = checkTimestamp(request.header('tallystick-timestamp'), WALLET_WINDOW_MS, using.clock());
   const message = { account: account.toLowerCase() as Address, scope, timestamp: BigInt(timestampMs) };
-  const digest = hashTypedData({ domain: using.domain, types: CANCEL_TYPES, primaryType: 'Cancel', message });
-  requireSigner(message.account, digest, request.header('tallystick-wallet-signature') ?? '', using.domain);
+  const digest = using.digester.cancel(message);
+  requireSigner(message.account, digest, request.header('tallystick-wallet-signature') ?? '', using.digester.domain);
   return { account: message.account, scopes: new Set(['read', 'cancel']), keyId: undefined };
-}
-
-export function apiKeyDigest(
-  domain: Eip712Domain,
-  message: { account: Address; scopes: string; expiry: bigint; timestamp: bigint },
-): Hash {
-  return hashTypedData({ domain, types: API_KEY_TYPES, primaryType: 'ApiKey', message });
 }
 
 /** @throws ProblemError INVALID_SIGNATURE saying who was expected, who signed, over what digest, under which domain. */

@@ -1,0 +1,278 @@
+/**
+ * Places, replaces and cancels: what REST and WebSocket share. A placement needs no login: the order's signature is the authority.
+ *
+ * Idempotency: the same signed order again, or another with the same client order id and content, gets the original; the same id
+ * with other content is refused. Three layers, each exact on its own ground: this gateway's memory (what is under way), the claim
+ * of a client order id in the database (across gateways), and the engine, which knows every nonce.
+ */
+import type { Pool } from 'pg';
+import type { SignaturePool } from '../../chain/signature-pool.ts';
+import { toNewOrder } from '../../chain/signed-order.ts';
+import type { UserCommand } from '../../domain/commands.ts';
+import type { Receipt } from '../../domain/journal.ts';
+import type { NewOrder, OrderKey } from '../../domain/orders.ts';
+import type { RejectReason } from '../../domain/reasons.ts';
+import type { Address, Hash, TimestampMs } from '../../domain/units.ts';
+import type { CommandClient } from '../../messaging/port.ts';
+import type { OrderRow } from '../../storage/queries/orders.ts';
+import { findOrder, findPlacement } from '../../storage/queries/orders.ts';
+import type { FillRow } from '../../storage/queries/trades.ts';
+import { listFills } from '../../storage/queries/trades.ts';
+import type { ListedMarket, MarketCatalogue } from '../market-catalogue.ts';
+import { notFound, ProblemError } from '../problem.ts';
+import type { ReadYourWrites } from '../read-your-writes.ts';
+import type { PlacedOrder, PlaceOrderBody } from '../schemas.ts';
+import { fillView, orderView, receiptView } from '../views.ts';
+import { checkSigner } from './check-signer.ts';
+import type { Claim } from './client-order-ids.ts';
+import {
+  CLAIM_STALE_MS,
+  claimClientOrderId,
+  contentHashOf,
+  releaseClientOrderId,
+  takeOverClientOrderId,
+} from './client-order-ids.ts';
+import type { Committed } from './engine-reply.ts';
+import { cancelledDigests, committedOf, orderRejected, placementOf } from './engine-reply.ts';
+import type { ReadOrder } from './read-signed.ts';
+import { readOrder } from './read-signed.ts';
+import { PlacementMemory } from './placement-memory.ts';
+
+export type DeskDependencies = {
+  readonly pool: Pool;
+  readonly commands: CommandClient;
+  readonly signatures: SignaturePool;
+  readonly catalogue: MarketCatalogue;
+  readonly writes: ReadYourWrites;
+  readonly clock: () => number;
+  readonly commandTimeoutMs: number;
+};
+
+/** An order as it stands after its command, or later when it is an earlier one that is shown again. */
+export type Placed = {
+  readonly order: OrderRow;
+  readonly fills: readonly FillRow[];
+  readonly receipt: Receipt | undefined;
+  readonly listed: ListedMarket;
+};
+
+/** After these an order with the very same digest may be live or done already. */
+const MAYBE_PLACED_BEFORE: ReadonlySet<RejectReason> = new Set([
+  'duplicate_order',
+  'nonce_reused',
+  'nonce_superseded',
+  'lane_busy',
+  'sequence_too_old',
+  'expired',
+]);
+
+export class OrderDesk {
+  readonly #using: DeskDependencies;
+  readonly #memory = new PlacementMemory<Placed>();
+
+  constructor(dependencies: DeskDependencies) {
+    this.#using = dependencies;
+  }
+
+  /**
+   * `isNew` is false when the answer is an earlier order.
+   * @throws ProblemError VALIDATION_FAILED, INVALID_SIGNATURE, CONFLICT, ORDER_REJECTED, OVERLOADED, STATUS_UNKNOWN, NOT_FOUND (`replaces`)
+   */
+  async place(body: PlaceOrderBody): Promise<{ placed: PlacedOrder; isNew: boolean }> {
+    const { catalogue, signatures } = this.#using;
+    const read = await readOrder(body, catalogue);
+    const checked = await signatures.check({ kind: 'order', message: read.message, signature: body.signature });
+    await checkSigner(checked, read.terms.market, this.#using);
+    const order = toNewOrder(read.terms, checked, read.options);
+    const contentHash = contentHashOf(read);
+
+    // What makes two requests with one digest the same request: everything around the signed message.
+    const content = `${contentHash}/${order.clientOrderId}/${body.replaces ?? ''}`;
+    const { placed, isNew } = await this.#memory.once(order.digest, content, () =>
+      this.#claimAndPlace({ read, order, contentHash, replaces: body.replaces?.toLowerCase() as Hash | undefined }),
+    );
+    return { placed: placedView(placed), isNew };
+  }
+
+  /**
+   * Cancels one live order. An order that was cancelled before counts as done.
+   * @throws ProblemError NOT_FOUND, ORDER_REJECTED (it has ended otherwise), OVERLOADED, STATUS_UNKNOWN
+   */
+  async cancel(account: Address, digest: Hash): Promise<OrderRow> {
+    const order = await this.#find(account, digest);
+    const reply = await this.#submit(
+      { kind: 'cancelOrder', order: keyOf(order) },
+      account,
+      `Look at GET /api/v1/orders/${digest}.`,
+    );
+    for (const event of reply.events) {
+      if (event.kind === 'orderDone' && event.digest === digest) {
+        return {
+          ...order,
+          status: event.status,
+          reason: event.reason,
+          filledLots: event.filled,
+          remainingLots: 0 as OrderRow['remainingLots'],
+          updatedAtMs: reply.timestampMs,
+        };
+      }
+    }
+    await this.#using.writes.reached(reply.sequence);
+    const now = (await findOrder(this.#using.pool, digest)) ?? order;
+    if (now.status === 'cancelled') return now;
+    const rejection = reply.events.find((event) => event.kind === 'cancelRejected');
+    throw orderRejected(rejection?.reason ?? 'order_not_found', digest, { orderStatus: now.status });
+  }
+
+  /** Cancels every live order of the account, in one market or in all; the ids of those that it ended. */
+  async cancelAll(account: Address, market: number | undefined): Promise<Hash[]> {
+    const reply = await this.#submit(
+      { kind: 'cancelAllOrders', account, market },
+      account,
+      'Cancelling again does no harm.',
+    );
+    return cancelledDigests(reply);
+  }
+
+  /** Sets or renews the dead man's switch; undefined switches it off. */
+  async cancelAfter(account: Address, deadlineMs: TimestampMs | undefined): Promise<void> {
+    await this.#submit({ kind: 'cancelAfter', account, deadlineMs }, account, 'Sending it again does no harm.');
+  }
+
+  /** The live order that an id names, if it is the account's. @throws ProblemError NOT_FOUND */
+  async #find(account: Address, digest: Hash): Promise<OrderRow> {
+    const remembered = this.#memory.known(digest)?.order;
+    const order = remembered ?? (await this.#fromProjections(account, digest));
+    if (order === undefined || order.account !== account) throw notFound(`The account has no order ${digest}.`);
+    return order;
+  }
+
+  async #fromProjections(account: Address, digest: Hash): Promise<OrderRow | undefined> {
+    await this.#using.writes.settled(account);
+    return findOrder(this.#using.pool, digest);
+  }
+
+  async #claimAndPlace(placing: Placing): Promise<{ placed: Placed; isNew: boolean }> {
+    const { order, contentHash } = placing;
+    if (order.clientOrderId === '') return this.#placeClaimed(placing);
+    const claim = {
+      account: order.account,
+      clientOrderId: order.clientOrderId,
+      digest: order.digest,
+      contentHash,
+      claimedAtMs: this.#using.clock(),
+    };
+    const standing = await claimClientOrderId(this.#using.pool, claim);
+    if (standing !== undefined && !(await this.#mayTakeOver(standing, claim))) {
+      const original = await this.#original(standing.digest, order);
+      if (standing.contentHash !== contentHash) throw conflict(order.clientOrderId, standing.digest);
+      if (original !== undefined) return { placed: original, isNew: false };
+      throw new ProblemError(
+        'STATUS_UNKNOWN',
+        `An order with the client order id ${order.clientOrderId} is under way; look it up.`,
+        {
+          retryAfterMs: 1_000,
+        },
+      );
+    }
+    try {
+      return await this.#placeClaimed(placing);
+    } catch (error) {
+      // Whoever was refused may use the id again; an unknown outcome keeps it.
+      if (!(error instanceof ProblemError) || error.code !== 'STATUS_UNKNOWN') {
+        await releaseClientOrderId(this.#using.pool, order.account, order.clientOrderId, order.digest);
+      }
+      throw error;
+    }
+  }
+
+  /** A claim whose gateway died before the order was placed does not hold the id for ever. */
+  async #mayTakeOver(standing: Claim, claim: Parameters<typeof takeOverClientOrderId>[2]): Promise<boolean> {
+    if (standing.claimedAtMs > claim.claimedAtMs - CLAIM_STALE_MS) return false;
+    const existing = await findPlacement(this.#using.pool, {
+      account: claim.account,
+      digest: standing.digest,
+      clientOrderId: '',
+    });
+    if (existing.sameDigest !== undefined) return false;
+    return takeOverClientOrderId(this.#using.pool, standing, claim);
+  }
+
+  async #placeClaimed({ read, order, replaces }: Placing): Promise<{ placed: Placed; isNew: boolean }> {
+    const command: UserCommand =
+      replaces === undefined
+        ? { kind: 'placeOrder', order }
+        : { kind: 'replaceOrder', replaced: keyOf(await this.#find(order.account, replaces)), order };
+    const reply = await this.#submit(command, order.account, lookUpHint(order));
+    const placement = placementOf(order, reply, read.listed);
+    if (placement.kind === 'accepted') {
+      return { placed: { ...placement, receipt: reply.receipt, listed: read.listed }, isNew: true };
+    }
+    if (MAYBE_PLACED_BEFORE.has(placement.reason)) {
+      await this.#using.writes.reached(reply.sequence);
+      const original = await this.#original(order.digest, order);
+      if (original !== undefined) {
+        if (original.order.clientOrderId !== order.clientOrderId) throw conflict(order.clientOrderId, order.digest);
+        return { placed: original, isNew: false };
+      }
+    }
+    throw orderRejected(placement.reason, order.digest, { receipt: receiptView(reply.receipt) });
+  }
+
+  /** An order accepted before, with its fills as they stand now. */
+  async #original(digest: Hash, placing: NewOrder): Promise<Placed | undefined> {
+    const { account } = placing;
+    // A placement must not wait for itself.
+    const remembered = digest === placing.digest ? undefined : await this.#memory.find(digest);
+    if (remembered !== undefined) return remembered;
+    await this.#using.writes.settled(account);
+    const { sameDigest } = await findPlacement(this.#using.pool, { account, digest, clientOrderId: '' });
+    if (sameDigest === undefined) return undefined;
+    const fills = await listFills(this.#using.pool, { account, digest }, { limit: 200 });
+    const listed = await this.#using.catalogue.marketAt(sameDigest.market);
+    return { order: sameDigest, fills: fills.rows, receipt: undefined, listed };
+  }
+
+  async #submit(command: UserCommand, account: Address, lookUp: string): Promise<Committed> {
+    const notAfterMs = (this.#using.clock() + this.#using.commandTimeoutMs) as TimestampMs;
+    const reply = committedOf(await this.#using.commands.submit(command, { notAfterMs }), lookUp);
+    this.#using.writes.wrote(account, reply.sequence);
+    return reply;
+  }
+}
+
+type Placing = {
+  readonly read: ReadOrder;
+  readonly order: NewOrder;
+  readonly contentHash: Hash;
+  readonly replaces: Hash | undefined;
+};
+
+export function placedView({ order, fills, receipt, listed }: Placed): PlacedOrder {
+  return {
+    order: orderView(order, listed),
+    fills: fills.map((fill) => fillView(fill, listed)),
+    receipt: receipt === undefined ? null : receiptView(receipt),
+  };
+}
+
+function keyOf(order: OrderKey): OrderKey {
+  return { account: order.account, lane: order.lane, orderSequence: order.orderSequence };
+}
+
+function lookUpHint(order: NewOrder): string {
+  return order.clientOrderId === ''
+    ? `Look at GET /api/v1/orders/${order.digest}, or send the same signed order again.`
+    : `Look at GET /api/v1/orders/by-client-id/${order.clientOrderId}, or send the same signed order again.`;
+}
+
+function conflict(clientOrderId: string, existing: Hash): ProblemError {
+  const message =
+    clientOrderId === ''
+      ? `The order ${existing} was placed before with another client order id.`
+      : `The client order id ${clientOrderId} stands for the order ${existing}, which has other content.`;
+  return new ProblemError('CONFLICT', message, {
+    errors: [{ pointer: '/clientOrderId', code: 'client_order_id_used', message }],
+    extensions: { existingOrderId: existing },
+  });
+}

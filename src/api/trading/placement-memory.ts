@@ -1,0 +1,70 @@
+/** Placements of this gateway, under way and lately done: a repeated request joins the first instead of running again. */
+import type { Hash } from '../../domain/units.ts';
+import { ProblemError } from '../problem.ts';
+
+const PLACEMENTS_MAX = 20_000;
+
+type Remembered<T> = { readonly content: string; readonly outcome: Promise<T>; settled: T | undefined };
+
+export class PlacementMemory<T> {
+  readonly #byDigest = new Map<Hash, Remembered<T>>();
+
+  /**
+   * Runs `place` unless the digest is known. What failed is forgotten, so that it can be tried again.
+   * @throws ProblemError CONFLICT when the digest is known with other content around it
+   */
+  async once(
+    digest: Hash,
+    content: string,
+    place: () => Promise<{ placed: T; isNew: boolean }>,
+  ): Promise<{ placed: T; isNew: boolean }> {
+    const known = this.#byDigest.get(digest);
+    if (known !== undefined) {
+      if (known.content !== content) {
+        throw new ProblemError(
+          'CONFLICT',
+          `The order ${digest} was sent before with other options around the same signature.`,
+          {
+            errors: [
+              { pointer: '', code: 'other_content', message: 'Send exactly the same request, or sign a new order.' },
+            ],
+            extensions: { existingOrderId: digest },
+          },
+        );
+      }
+      return { placed: await known.outcome, isNew: false };
+    }
+    const running = place();
+    const remembered: Remembered<T> = { content, outcome: running.then(({ placed }) => placed), settled: undefined };
+    remembered.outcome.then(
+      (placed) => {
+        remembered.settled = placed;
+      },
+      // The failure is told to whoever started it; those who joined see it too.
+      () => this.#byDigest.delete(digest),
+    );
+    this.#byDigest.set(digest, remembered);
+    if (this.#byDigest.size > PLACEMENTS_MAX) {
+      for (const oldest of this.#byDigest.keys()) {
+        this.#byDigest.delete(oldest);
+        break;
+      }
+    }
+    return running;
+  }
+
+  /** The placement of this digest, when this gateway knows one that is done. */
+  known(digest: Hash): T | undefined {
+    return this.#byDigest.get(digest)?.settled;
+  }
+
+  /** As `known`, but waits for one under way. Never call it for a digest whose own placement waits for the answer. */
+  async find(digest: Hash): Promise<T | undefined> {
+    try {
+      return await this.#byDigest.get(digest)?.outcome;
+    } catch {
+      // It was refused or its outcome is unknown: the projections know more than we do.
+      return undefined;
+    }
+  }
+}
