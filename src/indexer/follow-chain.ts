@@ -10,6 +10,7 @@
  *
  * Not here: storing, retrying, waiting. The follower keeps nothing but the size of its next range.
  */
+import type { Finality } from '../chain/finality.ts';
 import { type RpcEndpoint, type RpcPool, rpcFailureReason } from '../chain/rpc-pool.ts';
 import { ExchangeError } from '../domain/errors.ts';
 import type { ChainStep, ChainTip, FollowedChain } from './chain-steps.ts';
@@ -24,11 +25,6 @@ import {
   readRange,
   type VaultReader,
 } from './read-blocks.ts';
-
-/** When a block counts as final: with `count` blocks on top of it, or when the node's tag says so. */
-export type Finality =
-  | { readonly kind: 'confirmations'; readonly count: number }
-  | { readonly kind: 'tag'; readonly tag: 'finalized' | 'safe' };
 
 export type FollowOptions = {
   readonly pool: RpcPool;

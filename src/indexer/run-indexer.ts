@@ -6,13 +6,15 @@
  */
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { Pool } from 'pg';
+import type { Finality } from '../chain/finality.ts';
 import { createRpcPool, type RpcPool, rpcFailureReason } from '../chain/rpc-pool.ts';
 import { ExchangeError } from '../domain/errors.ts';
 import type { ChainEventSequence } from '../domain/units.ts';
+import { isDatabaseTrouble } from '../storage/database-trouble.ts';
 import { openIncident } from '../storage/incidents.ts';
 import { readChainIdentity, requireSameChain, type VaultPlace } from './chain-identity.ts';
 import { type BlockRef, type ChainIdentity, type ChainStep, type FollowedChain, tipOf } from './chain-steps.ts';
-import { createFollower, type Finality, type Follower } from './follow-chain.ts';
+import { createFollower, type Follower } from './follow-chain.ts';
 import type { VaultReader } from './read-blocks.ts';
 import {
   loadChainIdentity,
@@ -108,7 +110,7 @@ export function startIndexer(options: IndexerOptions): Indexer {
   });
 
   /** Retryable trouble: remember, alarm when it lasts, read again from the last event when the numbering stays broken. */
-  const suffer = async (error: ExchangeError): Promise<void> => {
+  const suffer = async (error: Error): Promise<void> => {
     lastError = error.message;
     options.onWarning?.('the chain cannot be followed now; trying again', error);
     const silentMs = performance.now() - lastGoodAt;
@@ -165,8 +167,11 @@ export function startIndexer(options: IndexerOptions): Indexer {
         if (chain === undefined) throw new Error('following began before the stored chain was loaded');
         if (await takeStep(follower, known, chain)) continue;
       } catch (error) {
-        if (!(error instanceof ExchangeError) || !error.retryable) throw error;
-        await suffer(error);
+        if (!(error instanceof ExchangeError && error.retryable) && !isDatabaseTrouble(error)) throw error;
+        // The incident and the rewind need the database, which may be what is in trouble.
+        await suffer(error as Error).catch((failure: unknown) =>
+          options.onWarning?.('trouble could not be recorded', failure),
+        );
       }
       await sleep(pollIntervalMs, undefined, { signal: abort.signal }).catch(() => undefined);
     }
@@ -177,7 +182,10 @@ export function startIndexer(options: IndexerOptions): Indexer {
     state = 'halted';
     lastError = error instanceof Error ? error.message : String(error);
     if (error instanceof ExchangeError) {
-      await openIncident(pool, { kind: error.code.toLowerCase(), summary: error.message, details: error.details });
+      const incident = { kind: error.code.toLowerCase(), summary: error.message, details: error.details };
+      await openIncident(pool, incident).catch((failure: unknown) =>
+        options.onWarning?.('the halt could not be recorded', failure),
+      );
     }
     throw error;
   });

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import pg from 'pg';
+import type { Finality } from '../../src/chain/finality.ts';
 import { ExchangeError } from '../../src/domain/errors.ts';
-import type { Finality } from '../../src/indexer/follow-chain.ts';
 import { type Indexer, type IndexerOptions, startIndexer } from '../../src/indexer/run-indexer.ts';
 import type { LocalNode } from '../../src/services/local-node.ts';
 import { startLocalNode } from '../../src/services/local-node.ts';
