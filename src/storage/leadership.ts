@@ -87,7 +87,7 @@ export class PostgresLeadership implements Leadership {
   async #takeOver(client: pg.PoolClient, opening: OpeningRow): Promise<Acquisition> {
     await client.query(
       `BEGIN; SET LOCAL application_name = '${TAKEOVER_NAME}'; SET LOCAL lock_timeout = ${LOCK_TIMEOUT_MS};
-       SET LOCAL idle_in_transaction_session_timeout = ${this.#leaseMs}`,
+       SET LOCAL idle_in_transaction_session_timeout = ${LOCK_TIMEOUT_MS}`,
     );
     const leader = await this.#lockLeader(client);
     const held = this.#heldByAnother(leader);
