@@ -16,7 +16,7 @@ import type {
 
 /** How long after `notAfterMs` an answer is still awaited: the command may have started at the last moment. */
 const ANSWER_GRACE_MS = 5_000;
-const NOBODY_SERVES: CommandReply = { kind: 'overloaded', retryAfterMs: 500 };
+const NOT_STARTED: CommandReply = { kind: 'overloaded', retryAfterMs: 500 };
 
 export function createInProcessTransport(options: { onProblem: TransportProblem }): Transport {
   const subscribers = new Set<(frames: readonly AppliedCommand[]) => void>();
@@ -49,7 +49,7 @@ export function createInProcessTransport(options: { onProblem: TransportProblem 
 
   return {
     async submit(command, submitted) {
-      if (handler === undefined) return NOBODY_SERVES;
+      if (handler === undefined || Date.now() > submitted.notAfterMs) return NOT_STARTED;
       const answered = handle(handler, command, submitted);
       underWay.add(answered);
       try {
