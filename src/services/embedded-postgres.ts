@@ -160,13 +160,23 @@ async function chooseRunner(cluster: string, binaries: Binaries): Promise<Runner
       'PostgreSQL does not run as root, and this machine has neither a user "postgres" nor "nobody". Run as another user.',
     );
   }
-  const lend = ['--reuid', `${uid}`, '--regid', `${gid}`, '--clear-groups', '--inh-caps', '+dac_override'];
-  const prefix = ['setpriv', ...lend, '--ambient-caps', '+dac_override', '--'];
-  const canLend = await run('setpriv', [...prefix.slice(1), binaries.postgres, '--version'], { cwd: '/' }).then(
-    () => true,
-    () => false,
+  // The server's programs look for each other by access(2), which heeds a lent capability only with this bit set.
+  const lend = ['--inh-caps', '+dac_override', '--ambient-caps', '+dac_override', '--securebits', '+no_setuid_fixup'];
+  const prefix = ['setpriv', '--reuid', `${uid}`, '--regid', `${gid}`, '--clear-groups', ...lend, '--'];
+  for (const runner of [
+    { prefix, uid, gid },
+    { prefix: [], uid, gid },
+  ]) {
+    const works = await runAs(runner, binaries.postgres, ['--version']).then(
+      () => true,
+      () => false,
+    );
+    if (works) return runner;
+  }
+  throw new ExchangeError(
+    'CONFIGURATION',
+    `PostgreSQL does not run as root, and user ${uid} may not read ${binaries.postgres}. Run as another user, or move the project.`,
   );
-  return canLend ? { prefix, uid, gid } : { prefix: [], uid, gid };
 }
 
 async function findUser(name: string): Promise<{ uid: number; gid: number } | undefined> {
