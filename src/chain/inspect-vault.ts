@@ -3,7 +3,7 @@ import { decodeFunctionResult, encodeFunctionData, parseAbi } from 'viem';
 import { type Address, type ChainEventSequence, type Hash, type Hex, type Quanta, quanta } from '../domain/units.ts';
 import type { RpcEndpoint } from './rpc-pool.ts';
 
-const INSPECT_ABI = parseAbi([
+export const INSPECT_ABI = parseAbi([
   'struct AssetState { address token; uint64 quantum; uint64 booked; uint64 fees; uint256 held; }',
   'struct AccountState { address account; uint64 cancelledBefore; uint64 cancellingBefore; uint40 lane0Sequence; uint40 lane0FilledLots; uint64[] balances; }',
   'struct VaultState { uint64 batchId; bytes32 batchHash; uint64 epoch; uint64 eventSequence; uint64 pausedUntil; address engineKey; AssetState[] assets; AccountState[] accounts; }',

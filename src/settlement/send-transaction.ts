@@ -1,0 +1,172 @@
+/** Signs, persists and sends one transaction of a batch, and reads what nodes say about it. */
+import type { Pool } from 'pg';
+import { type RpcEndpoint, type RpcPool, rpcFailureReason } from '../chain/rpc-pool.ts';
+import { ExchangeError } from '../domain/errors.ts';
+import type { Address, Hex } from '../domain/units.ts';
+import { type ChainView, hexNumber, readReceipt } from './chain-view.ts';
+import type { Fees } from './fees.ts';
+import type { Lease } from './lease.ts';
+import {
+  type OutboxTransaction,
+  persistTransaction,
+  readBatchToSettle,
+  readTransactionsOf,
+  recordSend,
+} from './outbox.ts';
+import { decodeSettleError, encodeSettle, gasLimitFrom, TRANSACTION_GAS_MAX, worstCaseGas } from './settle-call.ts';
+import { signTransactionChecked, type TransactionSigner } from './signers.ts';
+
+export type SenderOptions = {
+  readonly pool: Pool;
+  readonly rpc: RpcPool;
+  readonly chainId: number;
+  readonly vault: Address;
+  readonly signer: TransactionSigner;
+  readonly onWarning?: (message: string, error: unknown) => void;
+};
+
+export type SendOutcome =
+  | { readonly kind: 'sent' }
+  /** Persisted, but no node took it. The next turn decides by what is recorded. */
+  | { readonly kind: 'refused'; readonly why: 'gas_wallet_empty' | 'rpc'; readonly detail: string }
+  /** Nothing was persisted, and nothing after it should be sent. */
+  | {
+      readonly kind: 'stop';
+      readonly why: 'gas_wallet_empty' | 'batch_refused' | 'signer' | 'rpc';
+      readonly detail: string;
+    };
+
+export type SignContext = {
+  readonly endpoint: RpcEndpoint;
+  readonly lease: Lease;
+  readonly view: ChainView;
+  readonly nowMs: number;
+  /** The batch is the vault's next one, so a call against the head shows whether it would be taken. */
+  readonly simulate: boolean;
+};
+
+export type Sender = {
+  readonly signAndSend: (
+    slot: { readonly batchId: number; readonly txNonce: number; readonly fees: Fees },
+    context: SignContext,
+  ) => Promise<SendOutcome>;
+  readonly resend: (transaction: OutboxTransaction) => Promise<SendOutcome>;
+};
+
+export function createSender(options: SenderOptions): Sender {
+  const { pool, signer } = options;
+
+  const broadcast = async (transaction: Pick<OutboxTransaction, 'txHash' | 'raw'>): Promise<SendOutcome> => {
+    const answers = await Promise.all(options.rpc.endpoints.map((endpoint) => sendTo(endpoint, transaction.raw)));
+    const taken = answers.some((answer) => answer === undefined);
+    const error = taken ? undefined : answers.find((answer) => answer !== undefined);
+    await recordSend(pool, transaction.txHash, error);
+    if (error === undefined) return { kind: 'sent' };
+    options.onWarning?.(`no node took transaction ${transaction.txHash}: ${error}`, undefined);
+    return { kind: 'refused', why: isWalletEmpty(error) ? 'gas_wallet_empty' : 'rpc', detail: error };
+  };
+
+  return {
+    resend: broadcast,
+    signAndSend: async ({ batchId, txNonce, fees }, { endpoint, lease, view, nowMs, simulate }) => {
+      const batch = await readBatchToSettle(pool, batchId);
+      const data = encodeSettle(batch);
+      const earlier = await readTransactionsOf(pool, signer.address, batchId);
+      const reverts = await findReverts(endpoint, earlier, view.txNonce);
+      if (reverts.count > 0 && nowMs - reverts.lastMs < revertBackoffMs(reverts.count)) {
+        return {
+          kind: 'stop',
+          why: 'batch_refused',
+          detail: `${reverts.count} transactions of batch ${batchId} reverted`,
+        };
+      }
+      let gasLimit = earlier.at(-1)?.gasLimit ?? worstCaseGas(batch);
+      if (simulate) {
+        const estimate = await estimateGas(
+          endpoint,
+          { from: signer.address, to: options.vault, data },
+          view.head.number,
+        );
+        if (typeof estimate === 'string') {
+          // The chain went on since the look: the next turn sees it.
+          if (estimate.startsWith('WrongBatchId')) return { kind: 'stop', why: 'rpc', detail: estimate };
+          return { kind: 'stop', why: 'batch_refused', detail: `batch ${batchId}: ${estimate}` };
+        }
+        gasLimit = gasLimitFrom(estimate);
+      }
+      if (reverts.count > 0 && gasLimit * 2n < TRANSACTION_GAS_MAX) gasLimit *= 2n;
+      // Nodes refuse a transaction whose whole limit at its highest price is not covered.
+      const cost = gasLimit * fees.maxFeePerGas;
+      if (view.balance < cost) {
+        return {
+          kind: 'stop',
+          why: 'gas_wallet_empty',
+          detail: `${signer.address} holds ${view.balance} wei, ${cost} are needed`,
+        };
+      }
+      const unsigned = { chainId: options.chainId, txNonce, to: options.vault, data, gasLimit, ...fees };
+      let signed: Awaited<ReturnType<typeof signTransactionChecked>>;
+      try {
+        signed = await signTransactionChecked(signer, unsigned);
+      } catch (error) {
+        options.onWarning?.('the transaction signer failed', error);
+        return { kind: 'stop', why: 'signer', detail: error instanceof Error ? error.message : String(error) };
+      }
+      const transaction = { ...signed, batchId, txNonce, fees, gasLimit };
+      await persistTransaction(pool, lease, signer.address, transaction);
+      return broadcast(transaction);
+    },
+  };
+}
+
+/** Transactions of a batch that were mined and reverted. A missing receipt counts as nothing. */
+async function findReverts(
+  endpoint: RpcEndpoint,
+  transactions: readonly OutboxTransaction[],
+  txNonce: number,
+): Promise<{ count: number; lastMs: number }> {
+  let count = 0;
+  let lastMs = 0;
+  for (const transaction of transactions) {
+    if (transaction.txNonce >= txNonce) continue;
+    const receipt = await readReceipt(endpoint, transaction.txHash);
+    if (receipt === undefined || receipt.succeeded) continue;
+    count += 1;
+    lastMs = transaction.createdAtMs;
+  }
+  return { count, lastMs };
+}
+
+/** A batch whose transactions revert though the simulation passed costs gas each time: wait ever longer, at most ten minutes. */
+function revertBackoffMs(count: number): number {
+  return Math.min(600_000, 2_500 * 2 ** count);
+}
+
+/** Undefined when the node has the transaction now, its words otherwise. */
+async function sendTo(endpoint: RpcEndpoint, raw: Hex): Promise<string | undefined> {
+  try {
+    await endpoint.request('eth_sendRawTransaction', [raw]);
+    return undefined;
+  } catch (error) {
+    const message = error instanceof Error ? error.message : String(error);
+    return /already known|already imported|known transaction|already exists/i.test(message) ? undefined : message;
+  }
+}
+
+/** Gas for the call at the head, or the vault's reason to refuse it. */
+async function estimateGas(
+  endpoint: RpcEndpoint,
+  call: { from: Address; to: Address; data: Hex },
+  blockNumber: number,
+): Promise<bigint | string> {
+  try {
+    return BigInt((await endpoint.request('eth_estimateGas', [call, hexNumber(blockNumber)])) as Hex);
+  } catch (error) {
+    if (rpcFailureReason(error) !== 'reverted' || !(error instanceof ExchangeError)) throw error;
+    return decodeSettleError(error.details['data']) ?? error.message;
+  }
+}
+
+function isWalletEmpty(error: string): boolean {
+  return /insufficient funds/i.test(error);
+}

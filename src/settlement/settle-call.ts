@@ -1,0 +1,80 @@
+/** The call that settles a batch, and how much gas it may need. */
+import { decodeErrorResult, encodeFunctionData, parseAbi } from 'viem';
+import type { Hex } from '../domain/units.ts';
+import type { BatchToSettle } from './outbox.ts';
+
+const SETTLE_ABI = parseAbi([
+  'struct Batch { uint64 id; bytes32 parent; uint64 epoch; uint64 journalSequence; bytes32 journalHash; }',
+  'function settle(Batch batch, bytes content, bytes32 engineSignatureR, bytes32 engineSignatureVs)',
+  'error Reentered()',
+  'error VaultPaused(uint64 until)',
+  'error NotFromPlainAccount(address caller)',
+  'error WrongBatchId(uint64 expected, uint64 given)',
+  'error WrongParent(bytes32 expected, bytes32 given)',
+  'error StaleEpoch(uint64 stored, uint64 given)',
+  'error BadEngineSignature(address expected, address recovered)',
+  'error MalformedContent(uint256 position)',
+  'error NotEnoughGas(uint256 required, uint256 left)',
+  'error NoEngineKey()',
+]);
+
+export function encodeSettle(batch: BatchToSettle): Hex {
+  return encodeFunctionData({
+    abi: SETTLE_ABI,
+    functionName: 'settle',
+    args: [
+      {
+        id: BigInt(batch.batchId),
+        parent: batch.parentHash,
+        epoch: BigInt(batch.epoch),
+        journalSequence: BigInt(batch.journalSequence),
+        journalHash: batch.journalHash,
+      },
+      batch.content,
+      batch.engineSignature.slice(0, 66) as Hex,
+      `0x${batch.engineSignature.slice(66)}`,
+    ],
+  });
+}
+
+/** Name and arguments of the vault's error; undefined when the revert data are none of its errors. */
+export function decodeSettleError(revertData: unknown): string | undefined {
+  if (typeof revertData !== 'string' || !/^0x[0-9a-fA-F]{8,}$/.test(revertData)) return undefined;
+  try {
+    const { errorName, args } = decodeErrorResult({ abi: SETTLE_ABI, data: revertData as Hex });
+    return `${errorName}(${(args ?? []).join(', ')})`;
+  } catch {
+    // Another contract's error, such as a token's.
+    return undefined;
+  }
+}
+
+/** No transaction may ask for more (EIP-7825). */
+export const TRANSACTION_GAS_MAX = 16_777_216n;
+
+// Measured worst cases, rounded up: an order on a fresh lane with its signature, a trade on fresh pages of two accounts, a
+// withdrawal to a new holder of a token that spends its capped gas.
+const GAS_PER_ORDER = 40_000n;
+const GAS_PER_TRADE = 30_000n;
+const GAS_PER_WITHDRAWAL = 250_000n;
+const GAS_BASE = 250_000n;
+
+/** Gas limit for a batch that cannot be simulated yet, because the one before it is still under way. */
+export function worstCaseGas(batch: BatchToSettle): bigint {
+  const contentBytes = BigInt(batch.content.length / 2 - 1);
+  // Two orders a trade at most; the content is the better witness when several trades share an order.
+  const orders = BigInt(Math.min(batch.tradeCount * 2, Math.ceil(batch.content.length / 2 / 89)));
+  const gas =
+    GAS_BASE +
+    contentBytes * 16n +
+    orders * GAS_PER_ORDER +
+    BigInt(batch.tradeCount) * GAS_PER_TRADE +
+    BigInt(batch.withdrawalCount) * GAS_PER_WITHDRAWAL;
+  return gas < TRANSACTION_GAS_MAX ? gas : TRANSACTION_GAS_MAX;
+}
+
+/** Gas limit from an estimate: a quarter more, since other transactions may change what slots hold before ours is mined. */
+export function gasLimitFrom(estimate: bigint): bigint {
+  const limit = estimate + estimate / 4n + 50_000n;
+  return limit < TRANSACTION_GAS_MAX ? limit : TRANSACTION_GAS_MAX;
+}
