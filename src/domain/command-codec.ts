@@ -162,6 +162,7 @@ const command = variants<Command>({
     }),
   ],
   chainEventNoted: [76, struct({ eventSequence, name: text })],
+  feesCollected: [77, struct({ eventSequence, asset: uint(), amount: uint() })],
 });
 
 // Encoding never awaits, so one buffer serves every call.
@@ -169,11 +170,16 @@ const scratch = new ByteWriter();
 
 /** @throws RangeError for a value outside its field's range. */
 export function encodeSequencedCommand(sequenced: SequencedCommand): Uint8Array {
+  return sequenceEncoded(encodeCommand(sequenced.command), sequenced.sequence, sequenced.timestampMs);
+}
+
+/** Gives an encoded command its place: the same bytes as `encodeSequencedCommand`, without encoding it again. */
+export function sequenceEncoded(encoded: Uint8Array, sequence: JournalSequence, timestampMs: TimestampMs): Uint8Array {
   scratch.reset();
   scratch.byte(COMMAND_CODEC_VERSION);
-  scratch.uint(sequenced.sequence);
-  scratch.uint(sequenced.timestampMs);
-  command.write(scratch, sequenced.command);
+  scratch.uint(sequence);
+  scratch.uint(timestampMs);
+  scratch.raw(encoded.subarray(1));
   return scratch.toBytes();
 }
 

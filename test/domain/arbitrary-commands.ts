@@ -121,6 +121,7 @@ const FIELDS: { readonly [Kind in Command['kind']]: { readonly [field: string]: 
     }),
   },
   chainEventNoted: { ...chain, name: words },
+  feesCollected: { ...chain, asset: uint, amount: uint },
 };
 
 export const COMMAND_KINDS = Object.keys(FIELDS) as Command['kind'][];

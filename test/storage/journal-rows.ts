@@ -1,5 +1,6 @@
 /** Rows and leaders for tests of the journal. */
 import type pg from 'pg';
+import { encodeSequencedCommand } from '../../src/domain/command-codec.ts';
 import type { SequencedCommand } from '../../src/domain/commands.ts';
 import type { JournalRow } from '../../src/domain/journal.ts';
 import type { JournalSequence, TimestampMs } from '../../src/domain/units.ts';
@@ -25,8 +26,8 @@ export function rowAfter(
   count = 1,
 ): NewJournalRow {
   const { lastSequence, hash } = previous ?? JOURNAL_START;
-  const commands = Array.from({ length: count }, (_, index) => noted(lastSequence + 1 + index));
-  return buildRow(hash, epoch, commands).row;
+  const encoded = Array.from({ length: count }, (_, index) => encodeSequencedCommand(noted(lastSequence + 1 + index)));
+  return buildRow(hash, epoch, lastSequence + 1, encoded).row;
 }
 
 export const openWithOneRow: OpeningRow = (last, epoch) => rowAfter(last, epoch);

@@ -60,16 +60,17 @@ export function toBytes(hex: Hex): Uint8Array {
   return Buffer.from(hex.slice(2), 'hex');
 }
 
-/** @param commands at least one, with consecutive sequences */
-export function buildRow(previousHash: Hex, epoch: number, commands: readonly SequencedCommand[]): BuiltRow {
-  const first = commands[0];
-  const last = commands[commands.length - 1];
-  if (first === undefined || last === undefined) throw new RangeError('a journal row needs at least one command');
-  const encoded = commands.map(encodeSequencedCommand);
+/** @param encoded at least one sequenced command; the first has `firstSequence`, the others follow it one by one */
+export function buildRow(
+  previousHash: Hex,
+  epoch: number,
+  firstSequence: number,
+  encoded: readonly Uint8Array[],
+): BuiltRow {
   const layers = treeOver(encoded);
   const unhashed = {
-    firstSequence: first.sequence,
-    lastSequence: last.sequence,
+    firstSequence: firstSequence as JournalSequence,
+    lastSequence: (firstSequence + encoded.length - 1) as JournalSequence,
     epoch,
     rulesVersion: RULES_VERSION,
     body: joinBody(encoded),
@@ -159,7 +160,7 @@ export function verifyRowContent(row: NewJournalRow): readonly SequencedCommand[
     return corrupt('torn_row', row.firstSequence, error.message);
   }
   if (!intact) corrupt('altered_row', row.firstSequence, 'its content does not give its hash');
-  if (encoded.length !== row.lastSequence - row.firstSequence + 1) {
+  if (encoded.length === 0 || encoded.length !== row.lastSequence - row.firstSequence + 1) {
     corrupt('inconsistent_row', row.firstSequence, `it holds ${encoded.length} commands`);
   }
   if (toHex(rootOf(treeOver(encoded))) !== row.merkleRoot) {
@@ -183,7 +184,6 @@ function decodeAt(bytes: Uint8Array, sequence: number): SequencedCommand {
 }
 
 function treeOver(encoded: readonly Uint8Array[]): readonly (readonly Uint8Array[])[] {
-  if (encoded.length === 0) return [[new Uint8Array(32)]];
   return merkleLayers(
     encoded.map((bytes) => leafHash(bytes, sha256)),
     sha256,

@@ -81,6 +81,19 @@ export type SequencedEngine = {
   apply(command: SequencedCommand): AppliedCommand;
 };
 
+/** How engines come into being and are written down. */
+export type EngineForm<Engine extends SequencedEngine> = {
+  /** Before command 1. */
+  create(): Engine;
+  /** @throws when the bytes are not a snapshot. */
+  restore(body: Uint8Array): Engine;
+  encode(engine: Engine): Uint8Array;
+  stateHash(engine: Engine): Hex;
+};
+
+/** Where what is survived is reported. */
+export type ProblemListener = (problem: { readonly message: string; readonly cause: unknown }) => void;
+
 /** Same shape as the messaging port's reply. */
 export type SequencerReply =
   | {

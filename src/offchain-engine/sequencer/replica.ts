@@ -1,0 +1,125 @@
+/**
+ * An engine brought to where the journal stands, and kept there: recovery, standby and audit are all this.
+ *
+ * Recovery = the newest snapshot that verifies, then every row after it, each verified before it is applied. A snapshot that does
+ * not verify is passed over for the one before, down to none; a journal that does not verify, or that ends before a
+ * snapshot that was taken of it, stops recovery, because then something acknowledged is missing.
+ */
+import { strict as assert } from 'node:assert';
+import { RULES_VERSION } from '../../domain/commands.ts';
+import { ExchangeError } from '../../domain/errors.ts';
+import type { AppliedCommand } from '../../domain/events.ts';
+import type { JournalRow } from '../../domain/journal.ts';
+import { corrupt, JOURNAL_START, type JournalPosition, verifyRow, verifyRowContent } from './journal-row.ts';
+import type { EngineForm, JournalReader, ProblemListener, SequencedEngine, Snapshot, SnapshotStore } from './ports.ts';
+
+export type ReplicaOptions<Engine extends SequencedEngine> = {
+  readonly journal: JournalReader;
+  readonly snapshots: SnapshotStore;
+  readonly form: EngineForm<Engine>;
+  readonly onProblem: ProblemListener;
+};
+
+export type AppliedRow = (applied: readonly AppliedCommand[], row: JournalRow) => void;
+
+export class Replica<Engine extends SequencedEngine> {
+  readonly engine: Engine;
+  readonly #journal: JournalReader;
+  #position: JournalPosition;
+
+  private constructor(engine: Engine, position: JournalPosition, journal: JournalReader) {
+    this.engine = engine;
+    this.#position = position;
+    this.#journal = journal;
+  }
+
+  /** The last row that was verified and applied. */
+  get position(): JournalPosition {
+    return this.#position;
+  }
+
+  /** @throws ExchangeError JOURNAL_CORRUPT, with problem and sequence in its details */
+  static async recover<Engine extends SequencedEngine>(options: ReplicaOptions<Engine>): Promise<Replica<Engine>> {
+    const last = await options.journal.lastRow();
+    for await (const snapshot of options.snapshots.newestFirst()) {
+      if (snapshot.sequence > (last?.lastSequence ?? 0)) {
+        corrupt('missing_row', snapshot.sequence, 'a snapshot was taken there, but the journal ends before it');
+      }
+      const replica = await Replica.#fromSnapshot(options, snapshot);
+      if (replica === undefined) continue;
+      await replica.catchUp();
+      return replica;
+    }
+    const replica = new Replica(options.form.create(), JOURNAL_START, options.journal);
+    await replica.catchUp();
+    return replica;
+  }
+
+  static async #fromSnapshot<Engine extends SequencedEngine>(
+    options: ReplicaOptions<Engine>,
+    snapshot: Snapshot,
+  ): Promise<Replica<Engine> | undefined> {
+    try {
+      if (snapshot.rulesVersion > RULES_VERSION) throw unknownRules(snapshot.rulesVersion, snapshot.sequence);
+      const engine = options.form.restore(snapshot.body);
+      const stateHash = options.form.stateHash(engine);
+      if (stateHash !== snapshot.stateHash) {
+        throw new ExchangeError('SNAPSHOT_CORRUPT', `its state hash is ${stateHash}, not ${snapshot.stateHash}`);
+      }
+      const position = await positionAt(options.journal, snapshot);
+      return new Replica(engine, position, options.journal);
+    } catch (cause) {
+      options.onProblem({ message: `the snapshot at sequence ${snapshot.sequence} is passed over`, cause });
+      return undefined;
+    }
+  }
+
+  /**
+   * Applies every row that is in the journal by now.
+   * @returns the number of rows
+   * @throws ExchangeError JOURNAL_CORRUPT, with problem and sequence in its details
+   */
+  async catchUp(onApplied?: AppliedRow): Promise<number> {
+    let rows = 0;
+    for await (const row of this.#journal.rowsFrom(this.#position.lastSequence + 1)) {
+      const applied = this.#applyRow(row);
+      onApplied?.(applied, row);
+      rows++;
+    }
+    return rows;
+  }
+
+  #applyRow(row: JournalRow): AppliedCommand[] {
+    if (row.rulesVersion > RULES_VERSION) throw unknownRules(row.rulesVersion, row.firstSequence);
+    const { commands, position } = verifyRow(this.#position, row);
+    const applied = commands.map((sequenced) => this.engine.apply(sequenced));
+    assert.equal(
+      this.engine.lastSequence,
+      row.lastSequence,
+      'the engine does not stand at the end of the row it applied',
+    );
+    this.#position = position;
+    return applied;
+  }
+}
+
+/** Where the journal stands at a snapshot. @throws ExchangeError when the snapshot is not of this journal */
+async function positionAt(journal: JournalReader, snapshot: Snapshot): Promise<JournalPosition> {
+  for await (const row of journal.rowsFrom(snapshot.sequence)) {
+    if (row.lastSequence !== snapshot.sequence || row.hash !== snapshot.journalHash) break;
+    const commands = verifyRowContent(row);
+    const timestampMs = commands[commands.length - 1]?.timestampMs ?? 0;
+    return { lastSequence: row.lastSequence, hash: row.hash, epoch: row.epoch, timestampMs };
+  }
+  throw new ExchangeError(
+    'SNAPSHOT_CORRUPT',
+    `no journal row ends at ${snapshot.sequence} with hash ${snapshot.journalHash}`,
+  );
+}
+
+function unknownRules(version: number, sequence: number): ExchangeError {
+  return new ExchangeError(
+    'CONFIGURATION',
+    `sequence ${sequence} was written under rules version ${version}; this program knows ${RULES_VERSION} at most. Run a newer one`,
+  );
+}
