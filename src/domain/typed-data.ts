@@ -82,3 +82,13 @@ export const API_KEY_TYPES = {
     { name: 'timestamp', type: 'uint64' },
   ],
 } as const;
+
+/** Signed by the engine for every journal row: a receipt is this signature with a Merkle proof that a command is in the row. */
+export const JOURNAL_ROW_TYPES = {
+  JournalRow: [
+    { name: 'firstSequence', type: 'uint64' },
+    { name: 'lastSequence', type: 'uint64' },
+    { name: 'merkleRoot', type: 'bytes32' },
+    { name: 'rowHash', type: 'bytes32' },
+  ],
+} as const;
