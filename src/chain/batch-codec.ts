@@ -11,7 +11,7 @@ import type { BatchTrade, BatchWithdrawal, SealedBatch } from '../domain/batches
 import { pageOfAsset } from '../domain/markets.ts';
 import type { Side, TimeInForce } from '../domain/orders.ts';
 import { type Address, type Hash, type Hex, lots, type Ppm, quanta, type TimestampSeconds } from '../domain/units.ts';
-import { bytesToHex, writeHex } from './hex.ts';
+import { writeHex } from './hex.ts';
 import { keccak } from './keccak.ts';
 import { byteLength, PackedReader, PackedWriter } from './packed-bytes.ts';
 

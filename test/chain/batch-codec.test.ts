@@ -48,22 +48,25 @@ const orderIn = (markets: readonly number[]): fc.Arbitrary<ContentOrder> =>
   );
 
 const withdrawal = fc
-  .record({
-    account: address,
-    ownRecipient: fc.boolean(),
-    otherRecipient: address,
-    asset: uint(16),
-    lane: uint(16),
-    withdrawalSequence: uint(40),
-    amount: uint(53),
-    maxFee: uint(53),
-    fee: uint(53),
-    expiry: uint(40),
-    native: fc.boolean(),
-    contractWallet: fc.boolean(),
-    compact: hexOf(64),
-    walletBytes: fc.integer({ min: 0, max: 200 }).chain(hexOf),
-  })
+  .record(
+    {
+      account: address,
+      ownRecipient: fc.boolean(),
+      otherRecipient: address,
+      asset: uint(16),
+      lane: uint(16),
+      withdrawalSequence: uint(40),
+      amount: uint(53),
+      maxFee: uint(53),
+      fee: uint(53),
+      expiry: uint(40),
+      native: fc.boolean(),
+      contractWallet: fc.boolean(),
+      compact: hexOf(64),
+      walletBytes: fc.integer({ min: 0, max: 200 }).chain(hexOf),
+    },
+    { noNullPrototype: true },
+  )
   .map(({ ownRecipient, otherRecipient, compact, walletBytes, ...rest }) => ({
     ...rest,
     recipient: ownRecipient ? rest.account : otherRecipient,
@@ -72,15 +75,18 @@ const withdrawal = fc
 
 const accountsIn = (markets: readonly number[]) =>
   fc.uniqueArray(
-    fc.record({
-      account: address,
-      extraPages: fc
-        .uniqueArray(fc.integer({ min: 1, max: 255 }), { maxLength: 3 })
-        .map((pages) => pages.sort((a, b) => a - b)),
-      orders: fc
-        .uniqueArray(orderIn(markets), { maxLength: 6, selector: (order) => `${order.lane}/${order.orderSequence}` })
-        .map((orders) => orders.sort((a, b) => a.lane - b.lane || a.orderSequence - b.orderSequence)),
-    }),
+    fc.record(
+      {
+        account: address,
+        extraPages: fc
+          .uniqueArray(fc.integer({ min: 1, max: 255 }), { maxLength: 3 })
+          .map((pages) => pages.sort((a, b) => a - b)),
+        orders: fc
+          .uniqueArray(orderIn(markets), { maxLength: 6, selector: (order) => `${order.lane}/${order.orderSequence}` })
+          .map((orders) => orders.sort((a, b) => a.lane - b.lane || a.orderSequence - b.orderSequence)),
+      },
+      { noNullPrototype: true },
+    ),
     { maxLength: 5, selector: ({ account }) => account },
   );
 
