@@ -83,3 +83,35 @@ export type NewOrderInput = {
   readonly selfTradePrevention?: SelfTradePrevention;
   readonly stop?: { readonly direction: 'at_or_above' | 'at_or_below'; readonly triggerPrice: string };
 };
+
+export type Balance = {
+  readonly asset: string;
+  readonly token: string;
+  readonly available: string;
+  readonly locked: string;
+  /** Received by trades that are not final yet; can be traded, not withdrawn. */
+  readonly unsettledIn: string;
+  readonly unsettledOut: string;
+  readonly pendingDeposit: string;
+  readonly pendingWithdrawal: string;
+  /** What the vault's books show at the last final block. */
+  readonly onChain: string;
+};
+
+export type Withdrawal = {
+  /** EIP-712 digest of the withdrawal. */
+  readonly id: string;
+  readonly account: string;
+  readonly asset: string;
+  /** Debited in total; the recipient receives amount − fee. */
+  readonly amount: string;
+  readonly fee: string;
+  readonly recipient: string;
+  readonly state: 'pending' | 'batched' | 'submitted' | 'included' | 'executed' | 'failed';
+  readonly reason: string | null;
+  readonly batchId: number | null;
+  readonly transactionHash: string | null;
+  readonly blockNumber: number | null;
+  readonly createdAt: number;
+  readonly updatedAt: number;
+};
