@@ -6,7 +6,7 @@ import { createHash } from 'node:crypto';
 import { encodeSequencedCommand } from '../../src/domain/command-codec.ts';
 import type { SequencedCommand, UserCommand } from '../../src/domain/commands.ts';
 import type { AppliedCommand } from '../../src/domain/events.ts';
-import type { EngineForm, SequencedEngine } from '../../src/offchain-engine/sequencer/ports.ts';
+import type { EngineForm, LeadingEngine } from '../../src/offchain-engine/sequencer/ports.ts';
 
 type State = {
   lastSequence: number;
@@ -17,7 +17,7 @@ type State = {
   pendingWithdrawalCount: number;
 };
 
-export class RecordingEngine implements SequencedEngine {
+export class RecordingEngine implements LeadingEngine {
   readonly state: State;
   /** Kinds in the order applied since this object was made. */
   readonly kinds: string[] = [];
@@ -47,6 +47,10 @@ export class RecordingEngine implements SequencedEngine {
   }
   get pendingWithdrawalCount(): number {
     return this.state.pendingWithdrawalCount;
+  }
+
+  get canSeal(): boolean {
+    return this.state.unsealedTrades > 0 || this.state.pendingWithdrawalCount > 0;
   }
 
   apply(sequenced: SequencedCommand): AppliedCommand {

@@ -16,7 +16,6 @@ const QUIET: SealFacts = {
   pendingWithdrawals: 0,
   withdrawalsSinceMs: undefined,
   lastSealMs: undefined,
-  requested: false,
 };
 
 describe('sealing by count and age', () => {
@@ -36,7 +35,6 @@ describe('sealing by count and age', () => {
     ],
     ['seals when a withdrawal is due', { pendingWithdrawals: 1, withdrawalsSinceMs: 97_000 }, SEAL],
     ['seals when withdrawals fill a batch', { pendingWithdrawals: 5, withdrawalsSinceMs: 100_000 }, SEAL],
-    ['seals on request', { unsealedTrades: 1, oldestUnsealedTimestampMs: 100_000, requested: true }, SEAL],
   ];
   for (const [name, facts, decision] of cases) {
     it(name, () => assert.deepEqual(policy({ ...QUIET, ...facts }), decision));

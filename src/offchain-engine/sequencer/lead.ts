@@ -16,10 +16,10 @@ import type {
   EngineForm,
   Journal,
   Leadership,
+  LeadingEngine,
   NewJournalRow,
   ProblemListener,
   RowSigner,
-  SequencedEngine,
   SnapshotStore,
   WallClock,
 } from './ports.ts';
@@ -30,7 +30,7 @@ import { SnapshotTaker } from './snapshot-taker.ts';
 
 export type GenesisCommand = Extract<OperatorCommand, { readonly kind: 'genesis' }>;
 
-export type LeadOptions<Engine extends SequencedEngine> = {
+export type LeadOptions<Engine extends LeadingEngine> = {
   readonly journal: Journal;
   readonly leadership: Leadership;
   readonly snapshots: SnapshotStore;
@@ -61,7 +61,7 @@ export type LeadOptions<Engine extends SequencedEngine> = {
   readonly signal?: AbortSignal;
 };
 
-export type Leading<Engine extends SequencedEngine> = {
+export type Leading<Engine extends LeadingEngine> = {
   readonly sequencer: Sequencer<Engine>;
   readonly engine: Engine;
   readonly epoch: number;
@@ -75,7 +75,7 @@ const SNAPSHOT_EVERY_COMMANDS = 100_000;
  * Resolves when this process leads.
  * @throws ExchangeError JOURNAL_CORRUPT, CHAIN_MISMATCH, CONFIGURATION; the signal's reason when aborted
  */
-export async function leadJournal<Engine extends SequencedEngine>(
+export async function leadJournal<Engine extends LeadingEngine>(
   options: LeadOptions<Engine>,
 ): Promise<Leading<Engine>> {
   const replica = await Replica.recover(options);
@@ -99,7 +99,7 @@ export async function leadJournal<Engine extends SequencedEngine>(
   return { sequencer, engine: replica.engine, epoch, clock };
 }
 
-async function waitForLeadership<Engine extends SequencedEngine>(
+async function waitForLeadership<Engine extends LeadingEngine>(
   options: LeadOptions<Engine>,
   replica: Replica<Engine>,
 ): Promise<number> {
@@ -122,7 +122,7 @@ async function waitForLeadership<Engine extends SequencedEngine>(
 }
 
 /** Genesis on an empty journal, and the start of the epoch. */
-function openingRow<Engine extends SequencedEngine>(
+function openingRow<Engine extends LeadingEngine>(
   options: LeadOptions<Engine>,
   position: JournalPosition,
   last: JournalRow | undefined,
@@ -148,7 +148,7 @@ function openingRow<Engine extends SequencedEngine>(
   return buildRow(last?.hash ?? JOURNAL_START.hash, epoch, lastSequence + 1, encoded).row;
 }
 
-function commandClock<Engine extends SequencedEngine>(
+function commandClock<Engine extends LeadingEngine>(
   options: LeadOptions<Engine>,
   position: { readonly timestampMs: number },
 ): CommandClock {
@@ -161,7 +161,7 @@ function commandClock<Engine extends SequencedEngine>(
 }
 
 /** @throws ExchangeError CHAIN_MISMATCH when the journal belongs to another chain or vault */
-async function checkGenesis<Engine extends SequencedEngine>(options: LeadOptions<Engine>): Promise<void> {
+async function checkGenesis<Engine extends LeadingEngine>(options: LeadOptions<Engine>): Promise<void> {
   for await (const row of options.journal.rowsFrom(1)) {
     const first = verifyRowContent(row)[0]?.command;
     const { chainId, vault } = options.genesis;

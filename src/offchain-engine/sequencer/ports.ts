@@ -70,15 +70,23 @@ export type WallClock = {
 /** Signs a row for receipts; the same signature serves every command of the row. */
 export type RowSigner = (row: NewJournalRow) => Promise<Hex>;
 
-/** The part of the engine that the sequencer drives. */
+/** What replaying a journal needs of an engine. */
 export type SequencedEngine = {
+  /** The last command applied; 0 before the first. */
   readonly lastSequence: number;
+  /** @throws when the command contradicts the state: a broken invariant, after which the engine is unusable. */
+  apply(command: SequencedCommand): AppliedCommand;
+};
+
+/** What the sequencer's own decisions look at besides. */
+export type LeadingEngine = SequencedEngine & {
   /** The moment at which something expires, undefined when nothing does. */
   readonly nextDeadlineMs: number | undefined;
   readonly unsealedTrades: number;
   readonly oldestUnsealedTimestampMs: number | undefined;
   readonly pendingWithdrawalCount: number;
-  apply(command: SequencedCommand): AppliedCommand;
+  /** Whether a seal would give a batch now. */
+  readonly canSeal: boolean;
 };
 
 /** How engines come into being and are written down. */

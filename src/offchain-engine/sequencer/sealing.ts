@@ -10,8 +10,6 @@ export type SealFacts = {
   /** Since when at least one withdrawal has been waiting. */
   readonly withdrawalsSinceMs: number | undefined;
   readonly lastSealMs: number | undefined;
-  /** Someone asked for a batch now. */
-  readonly requested: boolean;
 };
 
 export type SealDecision =
@@ -42,8 +40,7 @@ export function sealByCountAndAge(settings: SealSettings): SealPolicy {
       facts.oldestUnsealedTimestampMs === undefined ? Infinity : facts.oldestUnsealedTimestampMs + settings.tradeAgeMs,
       facts.withdrawalsSinceMs === undefined ? Infinity : facts.withdrawalsSinceMs + settings.withdrawalAgeMs,
     );
-    const wanted =
-      facts.requested || facts.unsealedTrades >= settings.tradesMin || facts.pendingWithdrawals >= withdrawalsMax;
+    const wanted = facts.unsealedTrades >= settings.tradesMin || facts.pendingWithdrawals >= withdrawalsMax;
     if (wanted || dueMs <= facts.nowMs) return { kind: 'seal', tradesMax, withdrawalsMax };
     return { kind: 'wait', untilMs: dueMs === Infinity ? undefined : dueMs };
   };

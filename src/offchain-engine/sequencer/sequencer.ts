@@ -14,8 +14,16 @@
  * Not here: signature checks, duplicate detection (the engine refuses used nonces), and everything that happens to events.
  */
 import { strict as assert } from 'node:assert';
+import { BATCH_TRADES_MAX, BATCH_WITHDRAWALS_MAX } from '../../domain/batches.ts';
 import { encodeCommand, sequenceEncoded } from '../../domain/command-codec.ts';
-import type { ChainCommand, Command, OperatorCommand, SequencedCommand, UserCommand } from '../../domain/commands.ts';
+import {
+  type ChainCommand,
+  type Command,
+  type OperatorCommand,
+  RULES_VERSION,
+  type SequencedCommand,
+  type UserCommand,
+} from '../../domain/commands.ts';
 import { ExchangeError } from '../../domain/errors.ts';
 import type { AppliedCommand } from '../../domain/events.ts';
 import type { JournalRow } from '../../domain/journal.ts';
@@ -23,12 +31,12 @@ import type { JournalSequence, TimestampMs } from '../../domain/units.ts';
 import type { CommandClock } from './command-clock.ts';
 import { CommandQueue, type QueueBounds, type QueuedCommand } from './command-queue.ts';
 import { type BuiltRow, buildRow, receiptFor } from './journal-row.ts';
-import type { Journal, Leadership, ProblemListener, RowSigner, SequencedEngine, SequencerReply } from './ports.ts';
+import type { Journal, Leadership, LeadingEngine, ProblemListener, RowSigner, SequencerReply } from './ports.ts';
 import type { Replica } from './replica.ts';
 import type { SealPolicy } from './sealing.ts';
 import type { SnapshotTaker } from './snapshot-taker.ts';
 
-export type SequencerOptions<Engine extends SequencedEngine> = {
+export type SequencerOptions<Engine extends LeadingEngine> = {
   /** Caught up to the row that opened `epoch`. The sequencer goes on with its engine. */
   readonly replica: Replica<Engine>;
   readonly epoch: number;
@@ -65,9 +73,10 @@ const WAKE_AFTER_MAX_MS = 60_000;
 const RETRY_AFTER_MIN_MS = 50;
 const RETRY_AFTER_MAX_MS = 5_000;
 
+const SEAL_NOW = { kind: 'seal', tradesMax: BATCH_TRADES_MAX, withdrawalsMax: BATCH_WITHDRAWALS_MAX } as const;
 const TICK: Command = { kind: 'tick' };
 
-export class Sequencer<Engine extends SequencedEngine> {
+export class Sequencer<Engine extends LeadingEngine> {
   readonly #options: SequencerOptions<Engine>;
   readonly #renewEveryMs: number;
   readonly #engine: Engine;
@@ -125,6 +134,9 @@ export class Sequencer<Engine extends SequencedEngine> {
   async submitOperator(command: OperatorCommand): Promise<SequencerReply> {
     if (['genesis', 'epochStarted', 'sealBatch', 'tick'].includes(command.kind)) {
       throw new RangeError(`${command.kind} is not an operator's to submit`);
+    }
+    if (command.kind === 'activateRules' && (command.version < 1 || command.version > RULES_VERSION)) {
+      throw new RangeError(`this program knows rules versions 1 to ${RULES_VERSION}, got ${command.version}`);
     }
     return this.#enqueue(command, undefined);
   }
@@ -243,8 +255,7 @@ export class Sequencer<Engine extends SequencedEngine> {
     const pendingWithdrawals = this.#engine.pendingWithdrawalCount;
     if (pendingWithdrawals === 0) this.#withdrawalsSinceMs = undefined;
     else this.#withdrawalsSinceMs ??= nowMs;
-    const nothingWaits = this.#engine.unsealedTrades === 0 && pendingWithdrawals === 0;
-    if (nothingWaits || nowMs < this.#sealNotBeforeMs()) return undefined;
+    if (!this.#engine.canSeal || nowMs < this.#sealNotBeforeMs()) return undefined;
     const decision = this.#decideSeal(nowMs, pendingWithdrawals);
     if (decision.kind === 'wait') return undefined;
     this.#sealRequested = false;
@@ -254,6 +265,7 @@ export class Sequencer<Engine extends SequencedEngine> {
   }
 
   #decideSeal(nowMs: number, pendingWithdrawals: number): ReturnType<SealPolicy> {
+    if (this.#sealRequested) return SEAL_NOW;
     const facts = {
       nowMs,
       unsealedTrades: this.#engine.unsealedTrades,
@@ -261,7 +273,6 @@ export class Sequencer<Engine extends SequencedEngine> {
       pendingWithdrawals,
       withdrawalsSinceMs: this.#withdrawalsSinceMs,
       lastSealMs: this.#lastSealMs,
-      requested: this.#sealRequested,
     };
     return this.#options.seal(facts);
   }
@@ -332,7 +343,7 @@ export class Sequencer<Engine extends SequencedEngine> {
   async #untilWoken(): Promise<void> {
     const nowMs = this.#options.clock.now(this.#engine.nextDeadlineMs);
     // Everything is applied here: a request that finds nothing to seal is done.
-    const waiting = this.#engine.unsealedTrades > 0 || this.#engine.pendingWithdrawalCount > 0;
+    const waiting = this.#engine.canSeal;
     this.#sealRequested &&= waiting;
     const decision = waiting ? this.#decideSeal(nowMs, this.#engine.pendingWithdrawalCount) : undefined;
     const sealMs = decision?.kind === 'wait' ? (decision.untilMs ?? Infinity) : Infinity;
