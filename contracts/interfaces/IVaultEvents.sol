@@ -12,7 +12,13 @@ interface IVaultEvents {
     /// @param skips 4 bytes per skipped fill: index u16, fault u8 (1 = maker order), reason u8.
     /// @param withdrawals 17 bytes per withdrawal: index u16, reason u8 (0 = executed), amount u56, fee u56, in quanta.
     event BatchSettled(
-        uint64 indexed id, uint64 eventSequence, uint64 epoch, bytes32 contentHash, bytes32 batchHash, bytes skips, bytes withdrawals
+        uint64 indexed id,
+        uint64 eventSequence,
+        uint64 epoch,
+        bytes32 contentHash,
+        bytes32 batchHash,
+        bytes skips,
+        bytes withdrawals
     );
 
     /// @notice An account was credited.
@@ -42,7 +48,13 @@ interface IVaultEvents {
     /// @param asset index of the asset.
     /// @param quanta paid: the whole balance.
     /// @param recipient who received the tokens.
-    event ExitExecuted(uint64 eventSequence, address indexed account, uint16 indexed asset, uint64 quanta, address recipient);
+    event ExitExecuted(
+        uint64 eventSequence,
+        address indexed account,
+        uint16 indexed asset,
+        uint64 quanta,
+        address recipient
+    );
 
     /// @notice Orders were cancelled.
     /// @param eventSequence number of this event.
@@ -64,7 +76,14 @@ interface IVaultEvents {
     /// @param expiry last second at which the engine matches its orders.
     /// @param marketMask bit i allows market i, bit 255 all.
     /// @param nonce session nonce of the registration.
-    event SessionKeyRegistered(uint64 eventSequence, address indexed account, address indexed key, uint64 expiry, uint256 marketMask, uint64 nonce);
+    event SessionKeyRegistered(
+        uint64 eventSequence,
+        address indexed account,
+        address indexed key,
+        uint64 expiry,
+        uint256 marketMask,
+        uint64 nonce
+    );
 
     /// @notice A session key was revoked.
     /// @param eventSequence number of this event.
@@ -82,7 +101,13 @@ interface IVaultEvents {
     /// @param decimals shown to users.
     /// @param symbol shown to users.
     event AssetListed(
-        uint64 eventSequence, uint16 indexed asset, address indexed token, uint64 quantum, uint64 minimumDeposit, uint8 decimals, string symbol
+        uint64 eventSequence,
+        uint16 indexed asset,
+        address indexed token,
+        uint64 quantum,
+        uint64 minimumDeposit,
+        uint8 decimals,
+        string symbol
     );
 
     /// @notice A market was listed.
