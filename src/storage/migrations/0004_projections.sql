@@ -80,8 +80,9 @@ CREATE TABLE balances (
   unsettled_in bigint NOT NULL,
   unsettled_out bigint NOT NULL,
   settled bigint NOT NULL,
-  -- chain event sequence and journal sequence at which `settled` last changed: reconciliation looks at what changed since
+  -- chain event sequence at which `settled` last changed, 0 if it never did: reconciliation looks at what changed since
   settled_changed_at bigint NOT NULL,
+  -- command that changed any figure last
   journal_sequence bigint NOT NULL,
   PRIMARY KEY (account, asset)
 );
@@ -104,6 +105,7 @@ CREATE TABLE withdrawals (
   amount bigint NOT NULL,
   fee bigint NOT NULL,
   recipient bytea NOT NULL,
+  native boolean NOT NULL,
   state text NOT NULL CHECK (state IN ('pending', 'batched', 'executed', 'failed')),
   reason text,
   batch_id bigint,

@@ -12,7 +12,8 @@ import {
 } from './rows.ts';
 
 export type DriftRow = {
-  readonly account: Address;
+  /** `total`: the asset's booked total differs from the ledger's sum. */
+  readonly account: Address | 'total';
   readonly asset: number;
   readonly ledger: Quanta;
   readonly vault: Quanta;

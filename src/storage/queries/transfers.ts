@@ -72,6 +72,8 @@ export type WithdrawalRow = {
   readonly amount: Quanta;
   readonly fee: Quanta;
   readonly recipient: Address;
+  /** Paid out as the chain's own coin instead of its wrapping token. */
+  readonly native: boolean;
   readonly state: WithdrawalState;
   /** Why it failed; undefined otherwise. */
   readonly reason: string | undefined;
@@ -163,6 +165,7 @@ type WithdrawalSql = {
   amount: SqlInteger;
   fee: SqlInteger;
   recipient: Buffer;
+  native: boolean;
   progress: WithdrawalState;
   reason: string | null;
   batch_id: SqlInteger | null;
@@ -183,6 +186,7 @@ function withdrawalOf(row: WithdrawalSql): WithdrawalRow {
     amount: integer<Quanta>(row.amount),
     fee: integer<Quanta>(row.fee),
     recipient: hexOf(row.recipient),
+    native: row.native,
     state: row.progress,
     reason: row.reason ?? undefined,
     batchId: optionalInteger(row.batch_id),

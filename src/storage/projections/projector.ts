@@ -1,0 +1,218 @@
+/**
+ * The projector: replays the journal through its own engine and keeps the read models in PostgreSQL up to it.
+ *
+ * Invariants
+ * 1. Exactly once. The rows of a run of commands and the cursor behind them are written by one transaction, and the cursor moves
+ *    only from where this projector's engine stood before the run. A second projector, or this one after an answer that was lost,
+ *    is refused by that condition and starts again from the cursor.
+ * 2. Rebuildable. Tables depend on the journal alone; from nothing they come out the same (see `changes.ts`).
+ * 3. Bounded. A run holds about `RUN_COMMANDS` commands; the next is read when it has been written.
+ *
+ * One works at a time, held by an advisory lock of its connection; others wait for the lock and take over at the cursor. The lock
+ * only saves work: invariant 1 does not need it.
+ */
+import type { Pool, PoolClient } from 'pg';
+import type { Market, MarketParameters } from '../../domain/markets.ts';
+import { corrupt } from '../../offchain-engine/sequencer/journal-row.ts';
+import type {
+  EngineForm,
+  JournalReader,
+  ProblemListener,
+  SequencedEngine,
+  SnapshotStore,
+} from '../../offchain-engine/sequencer/ports.ts';
+import { Replica } from '../../offchain-engine/sequencer/replica.ts';
+import { projectionCursor } from '../queries/progress.ts';
+import { ProjectionChanges, type ProjectionContext } from './changes.ts';
+import { BoundedJournal, type ObservedEngine, observed, snapshotsUpTo } from './replay-source.ts';
+import { writeChanges } from './write-changes.ts';
+
+export type ProjectorOptions<Engine extends SequencedEngine> = {
+  readonly pool: Pool;
+  readonly journal: JournalReader;
+  readonly snapshots: SnapshotStore;
+  readonly form: EngineForm<Engine>;
+  readonly onProblem: ProblemListener;
+  /** How often the journal is looked at when nobody calls `wake`. */
+  readonly pollMs?: number;
+};
+
+const POLL_MS = 50;
+const RUN_COMMANDS = 2_000;
+const RETRY_MS = 250;
+const STANDBY_MS = 500;
+/** Any number that nothing else locks in this database. */
+const LOCK = 7_425_001;
+
+export class Projector<Engine extends SequencedEngine> {
+  private readonly options: ProjectorOptions<Engine>;
+  private changes: ProjectionChanges | undefined;
+  private replica: Replica<ObservedEngine<Engine>> | undefined;
+  private stopping = false;
+  private loop: Promise<void> | undefined;
+  private wakeUp: () => void = () => undefined;
+  private woken = false;
+
+  constructor(options: ProjectorOptions<Engine>) {
+    this.options = options;
+  }
+
+  start(): void {
+    this.loop ??= this.run();
+  }
+
+  /** Finishes the run under way. */
+  async stop(): Promise<void> {
+    this.stopping = true;
+    this.wake();
+    await this.loop;
+  }
+
+  /** Says that the journal has grown. A hint only: without it the projector looks by itself every `pollMs`. */
+  wake(): void {
+    this.woken = true;
+    this.wakeUp();
+  }
+
+  private async run(): Promise<void> {
+    while (!this.stopping) {
+      try {
+        const client = await this.options.pool.connect();
+        // Between two queries the loss of a connection is an event; the next query fails and says so.
+        client.on('error', ignore);
+        let broken = true;
+        try {
+          if (await tryLock(client)) await this.follow(client);
+          else await sleep(STANDBY_MS);
+          await unlock(client);
+          broken = false;
+        } finally {
+          client.off('error', ignore);
+          // It may hold the lock or an open transaction: then it is closed, not given back.
+          client.release(broken);
+        }
+      } catch (cause) {
+        this.options.onProblem({ message: 'the projector starts again from its cursor', cause });
+        await sleep(RETRY_MS);
+      } finally {
+        this.replica = undefined;
+        this.changes = undefined;
+      }
+    }
+  }
+
+  private async follow(client: PoolClient): Promise<void> {
+    const { context, cursor } = await readStart(client);
+    this.replica = await this.replicaAt(cursor);
+    while (!this.stopping) {
+      this.woken = false;
+      const from = this.replica.engine.lastSequence;
+      const changes = new ProjectionChanges(context);
+      this.changes = changes;
+      await this.replica.catchUp();
+      if (changes.commands === 0) await this.untilWoken(this.options.pollMs ?? POLL_MS);
+      else await commit(client, from, changes);
+    }
+  }
+
+  /** An engine that has applied exactly the commands up to `sequence`, which ends a row. */
+  private async replicaAt(sequence: number): Promise<Replica<ObservedEngine<Engine>>> {
+    this.changes = undefined;
+    const { journal, snapshots, form, onProblem } = this.options;
+    const bounded = new BoundedJournal(journal, (row) =>
+      this.changes === undefined ? row.lastSequence <= sequence : this.changes.commands < RUN_COMMANDS,
+    );
+    const replica = await Replica.recover({
+      journal: bounded,
+      snapshots: snapshotsUpTo(snapshots, sequence),
+      form: observed(form, (sequenced, applied) => this.changes?.add(sequenced, applied)),
+      onProblem,
+    });
+    if (replica.engine.lastSequence !== sequence) {
+      corrupt('missing_row', sequence, 'the projections stand there, but no journal row ends there');
+    }
+    return replica;
+  }
+
+  private async untilWoken(longestMs: number): Promise<void> {
+    if (this.woken) return;
+    await new Promise<void>((resolve) => {
+      const timer = setTimeout(resolve, longestMs);
+      this.wakeUp = (): void => {
+        clearTimeout(timer);
+        resolve();
+      };
+    });
+  }
+}
+
+/**
+ * Empties every projection and sets the cursor to the beginning, in one transaction; a running projector notices and builds them
+ * again from command 1.
+ */
+export async function clearProjections(pool: Pool): Promise<void> {
+  const client = await pool.connect();
+  try {
+    await client.query('BEGIN');
+    await client.query(
+      `TRUNCATE orders, trades, balances, deposits, withdrawals, exits, listed_assets, listed_markets, session_keys,
+         engine_status`,
+    );
+    await client.query('UPDATE projection_cursor SET journal_sequence = 0, chain_event_sequence = 0');
+    await client.query('COMMIT');
+    client.release();
+  } catch (cause) {
+    client.release(true);
+    throw cause;
+  }
+}
+
+async function commit(client: PoolClient, from: number, changes: ProjectionChanges): Promise<void> {
+  await client.query('BEGIN');
+  // Whatever a crash of the server loses is replayed from the journal, rows and cursor alike.
+  await client.query('SET LOCAL synchronous_commit = off');
+  const moved = await client.query(
+    'UPDATE projection_cursor SET journal_sequence = $2, chain_event_sequence = $3 WHERE journal_sequence = $1',
+    [from, changes.lastSequence, changes.chainEventSequence],
+  );
+  if (moved.rowCount !== 1)
+    throw new Error(`the cursor is no longer at ${from}: another projector, or a rebuild, moved it`);
+  await writeChanges(client, changes);
+  await client.query('COMMIT');
+}
+
+/** The cursor and what belongs to it, as one transaction left them. */
+async function readStart(client: PoolClient): Promise<{ context: ProjectionContext; cursor: number }> {
+  await client.query('BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY');
+  const markets = await client.query<{ definition: Market }>('SELECT definition FROM listed_markets');
+  const genesis = await client.query<{ value: { defaultParameters: MarketParameters } }>(
+    `SELECT value FROM engine_status WHERE name = 'genesis'`,
+  );
+  const { journalSequence, chainEventSequence } = await projectionCursor(client);
+  await client.query('COMMIT');
+  return {
+    cursor: journalSequence,
+    context: {
+      markets: new Map(markets.rows.map(({ definition }) => [definition.index, definition])),
+      defaultParameters: genesis.rows[0]?.value.defaultParameters,
+      chainEventSequence,
+    },
+  };
+}
+
+async function tryLock(client: PoolClient): Promise<boolean> {
+  const { rows } = await client.query<{ locked: boolean }>('SELECT pg_try_advisory_lock($1) AS locked', [LOCK]);
+  return rows[0]?.locked === true;
+}
+
+async function unlock(client: PoolClient): Promise<void> {
+  await client.query('SELECT pg_advisory_unlock($1)', [LOCK]);
+}
+
+function sleep(durationMs: number): Promise<void> {
+  return new Promise((resolve) => setTimeout(resolve, durationMs));
+}
+
+function ignore(): void {
+  // Said by the query that follows.
+}
