@@ -32,7 +32,7 @@ export const REJECT_REASONS = {
   self_trade: 'The order would trade with the same account.',
   order_not_found: 'There is no live order with this nonce.',
   stop_would_trigger: 'The trigger price has been reached already.',
-  bad_stop: 'A stop order needs a trigger price above zero.',
+  bad_stop: 'A stop order needs a trigger price above zero and cannot be post-only.',
   too_many_accounts: 'The exchange has reached its limit of accounts.',
   order_not_registered: 'The order is not registered on chain.',
   book_full: 'The book has reached its limit of resting orders.',

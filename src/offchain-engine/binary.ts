@@ -1,0 +1,123 @@
+/** Little-endian bytes of a snapshot: numbers, hex, text. Reading past the end throws `SNAPSHOT_CORRUPT`. */
+import { ExchangeError } from '../domain/errors.ts';
+import type { Hex } from '../domain/units.ts';
+
+export class BinaryWriter {
+  #bytes = Buffer.alloc(1 << 16);
+  #length = 0;
+
+  byte(value: number): void {
+    this.#reserve(1);
+    this.#bytes[this.#length++] = value;
+  }
+
+  flag(value: boolean): void {
+    this.byte(value ? 1 : 0);
+  }
+
+  /** An integer in [0, 2^32). */
+  uint32(value: number): void {
+    this.#reserve(4);
+    this.#length = this.#bytes.writeUInt32LE(value, this.#length);
+  }
+
+  /** Any safe integer, as a double: one encoding per value. */
+  number(value: number): void {
+    this.#reserve(8);
+    this.#length = this.#bytes.writeDoubleLE(value, this.#length);
+  }
+
+  /** Lower-case hex with prefix, at most 65,535 bytes. */
+  hex(value: string): void {
+    const size = (value.length - 2) / 2;
+    this.#reserve(size + 2);
+    this.#length = this.#bytes.writeUInt16LE(size, this.#length);
+    this.#length += this.#bytes.write(value.slice(2), this.#length, 'hex');
+  }
+
+  text(value: string): void {
+    const bytes = Buffer.from(value, 'utf8');
+    this.#reserve(bytes.length + 4);
+    this.#length = this.#bytes.writeUInt32LE(bytes.length, this.#length);
+    this.#length += bytes.copy(this.#bytes, this.#length);
+  }
+
+  bigint(value: bigint): void {
+    this.text(value.toString(16));
+  }
+
+  finish(): Uint8Array {
+    return new Uint8Array(this.#bytes.subarray(0, this.#length));
+  }
+
+  #reserve(size: number): void {
+    if (this.#length + size <= this.#bytes.length) return;
+    const grown = Buffer.alloc(Math.max(this.#bytes.length * 2, this.#length + size));
+    this.#bytes.copy(grown);
+    this.#bytes = grown;
+  }
+}
+
+export class BinaryReader {
+  readonly #bytes: Buffer;
+  #position = 0;
+
+  constructor(bytes: Uint8Array) {
+    this.#bytes = Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength);
+  }
+
+  byte(): number {
+    return this.#bytes[this.#take(1)]!;
+  }
+
+  flag(): boolean {
+    const value = this.byte();
+    if (value > 1) throw corrupt(`a flag is ${value}`);
+    return value === 1;
+  }
+
+  uint32(): number {
+    return this.#bytes.readUInt32LE(this.#take(4));
+  }
+
+  number(): number {
+    const value = this.#bytes.readDoubleLE(this.#take(8));
+    if (!Number.isSafeInteger(value)) throw corrupt(`a number is ${value}`);
+    return value;
+  }
+
+  hex(): Hex {
+    const size = this.#bytes.readUInt16LE(this.#take(2));
+    const start = this.#take(size);
+    return `0x${this.#bytes.toString('hex', start, start + size)}`;
+  }
+
+  text(): string {
+    const size = this.uint32();
+    const start = this.#take(size);
+    return this.#bytes.toString('utf8', start, start + size);
+  }
+
+  bigint(): bigint {
+    const text = this.text();
+    if (!/^[0-9a-f]+$/.test(text)) throw corrupt(`'${text}' is not a hexadecimal number`);
+    return BigInt(`0x${text}`);
+  }
+
+  /** @throws ExchangeError when bytes are left. */
+  end(): void {
+    if (this.#position !== this.#bytes.length)
+      throw corrupt(`${this.#bytes.length - this.#position} bytes are left over`);
+  }
+
+  #take(size: number): number {
+    const start = this.#position;
+    if (start + size > this.#bytes.length) throw corrupt(`it ends at byte ${this.#bytes.length}, inside a value`);
+    this.#position += size;
+    return start;
+  }
+}
+
+export function corrupt(detail: string): ExchangeError {
+  return new ExchangeError('SNAPSHOT_CORRUPT', `the snapshot does not decode: ${detail}`);
+}

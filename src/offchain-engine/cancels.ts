@@ -1,0 +1,95 @@
+/** Ends of orders other than by trading: asked for, by the dead man's switch, or because their time is up. */
+import { DUE, EXPIRY, FLOAT_SHIFT, INT_SHIFT, MARKET, PLACED_AT } from './book/order-pool.ts';
+import { cancellation } from './codes.ts';
+import { STATUS_CANCELLED, STATUS_EXPIRED } from './event-sink.ts';
+import { endLiveOrder, liveOrdersOf } from './live-orders.ts';
+import { findLiveOrder } from './order-entry.ts';
+import type { EngineState } from './state.ts';
+
+const REQUESTED = cancellation('requested');
+const EXPIRED = cancellation('expired');
+const CANCEL_AFTER = cancellation('cancel_after');
+const SESSION_KEY_ENDED = cancellation('session_key_ended');
+
+/** @returns false when there is no live order with that nonce. */
+export function cancelOrder(state: EngineState, account: number, lane: number, orderSequence: number): boolean {
+  const id = findLiveOrder(state, account, lane, orderSequence);
+  if (id === 0) return false;
+  endLiveOrder(state, id, STATUS_CANCELLED, REQUESTED);
+  return true;
+}
+
+/** Cancels the account's live orders, oldest first. @param market undefined for every market. */
+export function cancelAllOrders(state: EngineState, account: number, market: number | undefined): void {
+  const { ints } = state.pool;
+  cancelWhere(state, account, REQUESTED, (id) => market === undefined || ints[(id << INT_SHIFT) + MARKET] === market);
+}
+
+/** Cancels the account's live orders that `wanted` selects, oldest first. */
+export function cancelWhere(
+  state: EngineState,
+  account: number,
+  cancelCode: number,
+  wanted: (id: number) => boolean,
+): void {
+  for (const id of liveOrdersOf(state, account, wanted)) endLiveOrder(state, id, STATUS_CANCELLED, cancelCode);
+}
+
+/** Sets, renews or (undefined) switches off the account's dead man's switch. */
+export function setCancelAfter(state: EngineState, account: number, deadlineMs: number | undefined): void {
+  if (account < 0) return;
+  if (deadlineMs === undefined) {
+    state.cancelAfter.delete(account);
+    return;
+  }
+  state.cancelAfter.set(account, deadlineMs);
+  state.cancelAfterNotBeforeMs = Math.min(state.cancelAfterNotBeforeMs, deadlineMs);
+  if (deadlineMs <= state.nowMs) fireCancelAfter(state);
+}
+
+/** Ends what is due at the command's time. Called before every command, so that nothing matches past its time. */
+export function fireDeadlines(state: EngineState): void {
+  const nowSeconds = state.nowMs / 1000;
+  if (state.deadlines.mayBeDue(nowSeconds)) fireOrderDeadlines(state, nowSeconds);
+  if (state.nowMs >= state.cancelAfterNotBeforeMs) fireCancelAfter(state);
+}
+
+/** First time (ms) at which something is due; Infinity when nothing ever is. */
+export function firstDeadlineMs(state: EngineState): number {
+  refreshCancelAfter(state);
+  return Math.min(state.deadlines.first() * 1000, state.cancelAfterNotBeforeMs);
+}
+
+function fireOrderDeadlines(state: EngineState, nowSeconds: number): void {
+  const { floats } = state.pool;
+  const ids = state.deadlines.due(nowSeconds).sort((a, b) => {
+    return (
+      floats[(a << FLOAT_SHIFT) + DUE]! - floats[(b << FLOAT_SHIFT) + DUE]! ||
+      floats[(a << FLOAT_SHIFT) + PLACED_AT]! - floats[(b << FLOAT_SHIFT) + PLACED_AT]!
+    );
+  });
+  for (const id of ids) {
+    if (floats[(id << FLOAT_SHIFT) + EXPIRY]! <= nowSeconds) {
+      endLiveOrder(state, id, STATUS_EXPIRED, EXPIRED);
+      continue;
+    }
+    endLiveOrder(state, id, STATUS_CANCELLED, SESSION_KEY_ENDED);
+  }
+  state.deadlines.first();
+}
+
+function fireCancelAfter(state: EngineState): void {
+  const due = [...state.cancelAfter].filter(([, deadlineMs]) => deadlineMs <= state.nowMs);
+  due.sort((a, b) => a[1] - b[1] || a[0] - b[0]);
+  for (const [account] of due) {
+    state.cancelAfter.delete(account);
+    cancelWhere(state, account, CANCEL_AFTER, () => true);
+  }
+  refreshCancelAfter(state);
+}
+
+function refreshCancelAfter(state: EngineState): void {
+  let first = Number.POSITIVE_INFINITY;
+  for (const deadlineMs of state.cancelAfter.values()) first = Math.min(first, deadlineMs);
+  state.cancelAfterNotBeforeMs = first;
+}

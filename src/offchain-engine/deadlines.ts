@@ -1,0 +1,108 @@
+/**
+ * When live orders must be looked at again (expiry, or the end of the session key that signed them): a wheel of buckets of
+ * 64 seconds over 48 days, longer than an order may live, so that entry and removal cost the same whatever rests.
+ */
+import { BitLadder } from './book/bit-ladder.ts';
+import { DUE, DUE_NEXT, DUE_PREVIOUS, FLOAT_SHIFT, INT_SHIFT, type OrderPool } from './book/order-pool.ts';
+
+const BUCKETS = 65_536;
+const BUCKET_SECONDS = 64;
+
+export class Deadlines {
+  readonly #pool: OrderPool;
+  readonly #heads = new Int32Array(BUCKETS);
+  readonly #bits = new BitLadder(BUCKETS);
+  /** No order is due before this (Unix seconds); Infinity when there is none. It may be earlier than the first deadline. */
+  #notBefore = Number.POSITIVE_INFINITY;
+  /** Whether an order due at `#notBefore` has left, so that the true first deadline may be later. */
+  #stale = false;
+
+  constructor(pool: OrderPool) {
+    this.#pool = pool;
+  }
+
+  /** Cheap check for the hot path: false means that nothing is due. */
+  mayBeDue(nowSeconds: number): boolean {
+    return nowSeconds >= this.#notBefore;
+  }
+
+  insert(id: number): void {
+    const { ints, floats } = this.#pool;
+    const due = floats[(id << FLOAT_SHIFT) + DUE]!;
+    const bucket = Math.floor(due / BUCKET_SECONDS) & (BUCKETS - 1);
+    const head = this.#heads[bucket]!;
+    const at = id << INT_SHIFT;
+    ints[at + DUE_NEXT] = head;
+    ints[at + DUE_PREVIOUS] = 0;
+    if (head === 0) this.#bits.add(bucket);
+    else ints[(head << INT_SHIFT) + DUE_PREVIOUS] = id;
+    this.#heads[bucket] = id;
+    if (due < this.#notBefore) {
+      this.#notBefore = due;
+      this.#stale = false;
+    }
+  }
+
+  remove(id: number): void {
+    const { ints, floats } = this.#pool;
+    const at = id << INT_SHIFT;
+    const due = floats[(id << FLOAT_SHIFT) + DUE]!;
+    const next = ints[at + DUE_NEXT]!;
+    const previous = ints[at + DUE_PREVIOUS]!;
+    if (next !== 0) ints[(next << INT_SHIFT) + DUE_PREVIOUS] = previous;
+    if (previous !== 0) ints[(previous << INT_SHIFT) + DUE_NEXT] = next;
+    else {
+      const bucket = Math.floor(due / BUCKET_SECONDS) & (BUCKETS - 1);
+      this.#heads[bucket] = next;
+      if (next === 0) this.#bits.delete(bucket);
+    }
+    if (due <= this.#notBefore) this.#stale = true;
+  }
+
+  /** First deadline in Unix seconds; Infinity when there is none. */
+  first(): number {
+    if (this.#stale) {
+      this.#notBefore = this.#firstFrom(this.#notBefore);
+      this.#stale = false;
+    }
+    return this.#notBefore;
+  }
+
+  /** Ids of the orders due at or before `nowSeconds`, in no particular order. They stay in. */
+  due(nowSeconds: number): number[] {
+    const { ints, floats } = this.#pool;
+    const ids: number[] = [];
+    const last = Math.floor(nowSeconds / BUCKET_SECONDS);
+    let bucket = Math.floor(this.#notBefore / BUCKET_SECONDS);
+    if (last - bucket >= BUCKETS) bucket = last - BUCKETS + 1;
+    for (; bucket <= last; bucket++) {
+      bucket = this.#nextBucket(bucket);
+      if (bucket < 0 || bucket > last) break;
+      for (let id = this.#heads[bucket & (BUCKETS - 1)]!; id !== 0; id = ints[(id << INT_SHIFT) + DUE_NEXT]!) {
+        if (floats[(id << FLOAT_SHIFT) + DUE]! <= nowSeconds) ids.push(id);
+      }
+    }
+    this.#stale = true;
+    return ids;
+  }
+
+  /** First bucket with orders at or after `bucket`, one turn of the wheel at most; −1 for none. */
+  #nextBucket(bucket: number): number {
+    const start = bucket & (BUCKETS - 1);
+    const found = this.#bits.next(start);
+    if (found >= 0) return bucket + found - start;
+    const wrapped = this.#bits.next(0);
+    return wrapped < 0 || wrapped >= start ? -1 : bucket + BUCKETS - start + wrapped;
+  }
+
+  #firstFrom(notBefore: number): number {
+    const bucket = this.#nextBucket(Math.floor(notBefore / BUCKET_SECONDS));
+    if (bucket < 0) return Number.POSITIVE_INFINITY;
+    let first = Number.POSITIVE_INFINITY;
+    const { ints, floats } = this.#pool;
+    for (let id = this.#heads[bucket & (BUCKETS - 1)]!; id !== 0; id = ints[(id << INT_SHIFT) + DUE_NEXT]!) {
+      first = Math.min(first, floats[(id << FLOAT_SHIFT) + DUE]!);
+    }
+    return first;
+  }
+}

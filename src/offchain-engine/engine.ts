@@ -1,0 +1,332 @@
+/**
+ * The matching engine: a deterministic state machine. `apply` takes one journaled command and returns what happened; it
+ * reads no clock, draws no random number and does no I/O, and every collection it keeps is bounded, so that the same
+ * journal gives the same events and the same state, byte for byte.
+ *
+ * Invariants: commands come in journal order without a gap, with times that never go back; a refusal is an event and
+ * changes nothing else; an exception means a broken invariant (ledger and vault have parted, or a bug), after which this
+ * engine must not be used again.
+ *
+ * `core` is the state with the functions of the neighbouring modules (`placeOrder`, `cancelOrder` …) as a typed, allocation
+ * free interface; this class is the layer of domain objects above it.
+ */
+import type { SealedBatch } from '../domain/batches.ts';
+import { type ChainCommand, type Command, RULES_VERSION, type SequencedCommand } from '../domain/commands.ts';
+import type { AppliedCommand, Balance } from '../domain/events.ts';
+import type { NewOrder, OrderKey, Side } from '../domain/orders.ts';
+import type {
+  Address,
+  ChainEventSequence,
+  Hash,
+  JournalSequence,
+  Lots,
+  PriceTicks,
+  Quanta,
+  TimestampMs,
+} from '../domain/units.ts';
+import { sealBatch, toSealedBatch } from './batches.ts';
+import {
+  ACCOUNT,
+  BUY,
+  FLAG_SIDE,
+  FLAGS,
+  FLOAT_SHIFT,
+  INT_SHIFT,
+  LANE,
+  MARKET,
+  ORDER_SEQUENCE,
+  PRICE,
+  REMAINING,
+  SELL,
+  STATE,
+  STATE_RESTING,
+} from './book/order-pool.ts';
+import { cancelAllOrders, cancelOrder, fireDeadlines, firstDeadlineMs, setCancelAfter } from './cancels.ts';
+import { applyChainFact } from './chain-facts.ts';
+import { REJECTIONS, SIDES } from './codes.ts';
+import { AVAILABLE, LOCKED, PENDING_WITHDRAWAL, SETTLED, UNSETTLED_IN, UNSETTLED_OUT } from './ledger.ts';
+import { liveOrdersOf } from './live-orders.ts';
+import { placeOrder, replaceOrder } from './order-entry.ts';
+import { fillTicket, OrderTicket } from './order-ticket.ts';
+import { renderEvents } from './render-events.ts';
+import { EngineState } from './state.ts';
+import { hasRunnableStops, runTriggeredStops } from './stops.ts';
+import { requestWithdrawal } from './withdrawals.ts';
+
+export { decodeSnapshot, encodeSnapshot, stateHash } from './snapshot.ts';
+
+/** A live order as seen from outside. */
+export type LiveOrder = OrderKey & {
+  readonly digest: Hash;
+  readonly market: number;
+  readonly side: Side;
+  readonly price: PriceTicks;
+  readonly remaining: Lots;
+  /** False for a stop order that waits. */
+  readonly resting: boolean;
+};
+
+export class Engine {
+  readonly core: EngineState;
+  readonly #ticket = new OrderTicket();
+
+  constructor(core: EngineState = new EngineState()) {
+    this.core = core;
+  }
+
+  /**
+   * Applies one command.
+   * @throws Error when the command is out of order or contradicts what the engine knows; the engine is then unusable.
+   */
+  apply({ sequence, timestampMs, command }: SequencedCommand): AppliedCommand {
+    beginCommand(this.core, sequence, timestampMs);
+    this.#dispatch(command);
+    runTriggeredStops(this.core);
+    const placed = command.kind === 'placeOrder' || command.kind === 'replaceOrder' ? command.order : undefined;
+    return { sequence, timestampMs, events: renderEvents(this.core, placed) };
+  }
+
+  /** Journal sequence of the last command applied; 0 before the first. */
+  get lastSequence(): JournalSequence {
+    return this.core.sequence as JournalSequence;
+  }
+
+  /** Time of the last command applied. */
+  get lastTimestampMs(): TimestampMs {
+    return this.core.nowMs as TimestampMs;
+  }
+
+  /** Vault event at which the ledger stands; 0 before the first. */
+  get lastChainEventSequence(): ChainEventSequence {
+    return this.core.lastChainEventSequence as ChainEventSequence;
+  }
+
+  get epoch(): number {
+    return this.core.epoch;
+  }
+
+  get rulesVersion(): number {
+    return this.core.rulesVersion;
+  }
+
+  /** Whether genesis was applied. */
+  get started(): boolean {
+    return this.core.genesis !== undefined;
+  }
+
+  /** Trades in no batch yet. */
+  get unsealedTrades(): number {
+    return this.core.trades.count;
+  }
+
+  /** Withdrawals in no batch yet that a seal would take; 0 while withdrawals are halted. */
+  get pendingWithdrawalCount(): number {
+    return this.core.withdrawalsHalted ? 0 : this.core.withdrawals.length;
+  }
+
+  /** Whether a seal would be taken now: below the cap on batches in flight, with something to seal. */
+  get canSeal(): boolean {
+    const { core } = this;
+    if (core.genesis === undefined || core.batches.length >= core.genesis.limits.batchesInFlightMax) return false;
+    return this.unsealedTrades > 0 || this.pendingWithdrawalCount > 0;
+  }
+
+  /** Time of the oldest trade in no batch; undefined when there is none. */
+  get oldestUnsealedTimestampMs(): TimestampMs | undefined {
+    const oldest = this.core.trades.oldestMs();
+    return oldest === Number.POSITIVE_INFINITY ? undefined : (oldest as TimestampMs);
+  }
+
+  /** When a tick is due: first expiry, end of a session key with live orders, dead man's switch, or stops that wait to run. */
+  get nextDeadlineMs(): TimestampMs | undefined {
+    if (hasRunnableStops(this.core)) return this.core.nowMs as TimestampMs;
+    const first = firstDeadlineMs(this.core);
+    return first === Number.POSITIVE_INFINITY ? undefined : (first as TimestampMs);
+  }
+
+  /** Sealed and not final, oldest first: the same content every time, so that a lost publication can be made again. */
+  batchesInFlight(): SealedBatch[] {
+    return this.core.batches.map((batch) => toSealedBatch(this.core, batch));
+  }
+
+  /** The account's balance in the asset; all zero when it never had any. */
+  balance(account: Address, asset: number): Balance {
+    const { accounts, ledger } = this.core;
+    const index = accounts.find(account);
+    const slot = index < 0 ? 0 : ledger.find(index, asset);
+    const figure = (which: number): Quanta => (slot === 0 ? 0 : ledger.get(slot, which)) as Quanta;
+    return {
+      available: figure(AVAILABLE),
+      locked: figure(LOCKED),
+      pendingWithdrawal: figure(PENDING_WITHDRAWAL),
+      unsettledIn: figure(UNSETTLED_IN),
+      unsettledOut: figure(UNSETTLED_OUT),
+      settled: figure(SETTLED),
+    };
+  }
+
+  /** Every account that ever had a balance or a fact from the chain, in order of appearance; the first collects the fees. */
+  accounts(): readonly Address[] {
+    return this.core.accounts.addresses;
+  }
+
+  /** The account's live orders, oldest first. */
+  liveOrders(account: Address): LiveOrder[] {
+    const index = this.core.accounts.find(account);
+    if (index < 0) return [];
+    return liveOrdersOf(this.core, index, () => true).map((id) => this.#liveOrder(id));
+  }
+
+  /** Price levels of one side, best first. */
+  levels(market: number, side: Side): { price: PriceTicks; size: Lots }[] {
+    const book = this.core.markets[market]?.book;
+    if (book === undefined) return [];
+    const code = side === 'buy' ? BUY : SELL;
+    const levels = [];
+    for (let price = side === 'buy' ? book.bestBid : book.bestAsk; price !== 0; price = book.nextPrice(code, price)) {
+      levels.push({ price: price as PriceTicks, size: book.sizeAt(code, price) as Lots });
+    }
+    return levels;
+  }
+
+  #liveOrder(id: number): LiveOrder {
+    const { pool, accounts } = this.core;
+    const at = id << INT_SHIFT;
+    const floatAt = id << FLOAT_SHIFT;
+    return {
+      account: accounts.addresses[pool.ints[at + ACCOUNT]!]!,
+      lane: pool.ints[at + LANE]!,
+      orderSequence: pool.floats[floatAt + ORDER_SEQUENCE]!,
+      digest: pool.digests[id] as Hash,
+      market: pool.ints[at + MARKET]!,
+      side: SIDES[pool.ints[at + FLAGS]! & FLAG_SIDE]!,
+      price: pool.ints[at + PRICE]! as PriceTicks,
+      remaining: pool.floats[floatAt + REMAINING]! as Lots,
+      resting: pool.ints[at + STATE] === STATE_RESTING,
+    };
+  }
+
+  #dispatch(command: Command): void {
+    const { core } = this;
+    switch (command.kind) {
+      case 'placeOrder':
+        fillTicket(this.#ticket, command.order, core.accounts);
+        this.#sayRejected(command.order, placeOrder(core, this.#ticket));
+        return;
+      case 'replaceOrder':
+        this.#replace(command.replaced, command.order);
+        return;
+      case 'cancelOrder': {
+        const { account, lane, orderSequence } = command.order;
+        if (cancelOrder(core, core.accounts.find(account), lane, orderSequence)) return;
+        core.sink.push({ kind: 'cancelRejected', account, reason: 'order_not_found' });
+        return;
+      }
+      case 'cancelAllOrders': {
+        const account = core.accounts.find(command.account);
+        if (account >= 0) cancelAllOrders(core, account, command.market);
+        return;
+      }
+      case 'cancelAfter':
+        setCancelAfter(core, core.accounts.find(command.account), command.deadlineMs);
+        return;
+      case 'requestWithdrawal':
+        requestWithdrawal(core, command.withdrawal);
+        return;
+      default:
+        if ('eventSequence' in command) applyChainFact(core, command);
+        else this.#operate(command);
+    }
+  }
+
+  #replace(replaced: OrderKey, order: NewOrder): void {
+    fillTicket(this.#ticket, order, this.core.accounts);
+    const sameAccount = replaced.account === order.account;
+    const code = sameAccount
+      ? replaceOrder(this.core, replaced.lane, replaced.orderSequence, this.#ticket)
+      : REJECTIONS.indexOf('order_not_found');
+    this.#sayRejected(order, code);
+  }
+
+  #sayRejected(order: NewOrder, code: number): void {
+    const reason = REJECTIONS[code];
+    if (reason !== undefined)
+      this.core.sink.push({ kind: 'orderRejected', account: order.account, digest: order.digest, reason });
+  }
+
+  #operate(
+    command: Exclude<
+      Command,
+      | ChainCommand
+      | {
+          kind: 'placeOrder' | 'replaceOrder' | 'cancelOrder' | 'cancelAllOrders' | 'cancelAfter' | 'requestWithdrawal';
+        }
+    >,
+  ): void {
+    const { core } = this;
+    switch (command.kind) {
+      case 'genesis': {
+        if (core.genesis !== undefined) throw new Error('genesis was applied before');
+        const { kind: _, ...genesis } = command;
+        core.genesis = genesis;
+        return;
+      }
+      case 'epochStarted':
+        if (command.epoch <= core.epoch) throw new Error(`epoch ${command.epoch} started after epoch ${core.epoch}`);
+        core.epoch = command.epoch;
+        return;
+      case 'activateRules':
+        if (command.version > RULES_VERSION || command.version < core.rulesVersion) {
+          throw new Error(
+            `rules version ${command.version} cannot follow ${core.rulesVersion}; this code knows versions up to ${RULES_VERSION}`,
+          );
+        }
+        core.rulesVersion = command.version;
+        return;
+      case 'setMarketState': {
+        const market = core.markets[command.market];
+        if (market === undefined || market.delisted) return;
+        market.state = command.state;
+        core.sink.push({
+          kind: 'marketStateChanged',
+          market: command.market,
+          state: command.state,
+          reason: 'operator',
+        });
+        return;
+      }
+      case 'setMarketParameters': {
+        const market = core.markets[command.market];
+        if (market !== undefined) market.parameters = command.parameters;
+        return;
+      }
+      case 'haltWithdrawals':
+        core.withdrawalsHalted = true;
+        core.sink.push({ kind: 'withdrawalsHalted', reason: command.reason });
+        return;
+      case 'resumeWithdrawals':
+        core.withdrawalsHalted = false;
+        core.sink.push({ kind: 'withdrawalsResumed', reason: command.reason });
+        return;
+      case 'sealBatch': {
+        const batch = sealBatch(core, command.tradesMax, command.withdrawalsMax);
+        if (batch !== undefined) core.sink.push({ kind: 'batchSealed', batch: toSealedBatch(core, batch) });
+        return;
+      }
+      case 'tick':
+        return;
+    }
+  }
+}
+
+/** Opens a command: order and time are checked, sinks cleared, and what is due by now ends first. */
+export function beginCommand(core: EngineState, sequence: number, timestampMs: number): void {
+  if (sequence !== core.sequence + 1) throw new Error(`command ${sequence} came after ${core.sequence}`);
+  if (!(timestampMs >= core.nowMs))
+    throw new Error(`command ${sequence} has time ${timestampMs}, before ${core.nowMs}`);
+  core.sequence = sequence;
+  core.nowMs = timestampMs;
+  core.sink.begin();
+  core.ledger.begin(sequence);
+  fireDeadlines(core);
+}

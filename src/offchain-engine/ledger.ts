@@ -1,0 +1,119 @@
+/**
+ * Balances per account and asset, in quanta.
+ *
+ * Invariants: available + locked + pendingWithdrawal = settled + unsettledIn − unsettledOut for every balance;
+ * every posting of a trade or fee sums to zero over the accounts, so that per asset Σ settled = deposits − withdrawals;
+ * `locked` is exactly what the account's live orders need (see `lock.ts`);
+ * no figure is negative, save `available` of an account in deficit (a void or an exit took what had been spent already).
+ */
+
+/** Float64 slots of a balance record. */
+export const AVAILABLE = 0;
+export const LOCKED = 1;
+export const PENDING_WITHDRAWAL = 2;
+export const UNSETTLED_IN = 3;
+export const UNSETTLED_OUT = 4;
+export const SETTLED = 5;
+/** Journal sequence of the last command that touched it; not part of the state. */
+const TOUCHED_AT = 6;
+export const BALANCE_SHIFT = 3;
+
+export class Ledger {
+  /** Balance records of eight slots each; record 0 is never used. Reread after `slot`. */
+  records = new Float64Array(1024 << BALANCE_SHIFT);
+  readonly slotAccounts: number[] = [-1];
+  readonly slotAssets: number[] = [-1];
+  /** Balances touched by the current command, each once, in order of first touch. */
+  readonly touched: number[] = [];
+  /** Balances whose available part went below zero at some time; may hold some that recovered. */
+  readonly negative = new Set<number>();
+  readonly #slots: Int32Array[] = [];
+  #sequence = 0;
+
+  get slotCount(): number {
+    return this.slotAccounts.length;
+  }
+
+  begin(sequence: number): void {
+    this.#sequence = sequence;
+    this.touched.length = 0;
+  }
+
+  /** The balance's record; 0 when the account never had this asset. */
+  find(account: number, asset: number): number {
+    const slots = this.#slots[asset];
+    return slots === undefined || account >= slots.length ? 0 : slots[account]!;
+  }
+
+  /** The balance's record, created empty when there is none. */
+  slot(account: number, asset: number): number {
+    const found = this.find(account, asset);
+    return found !== 0 ? found : this.#create(account, asset);
+  }
+
+  /** Marks the balance as changed by the current command. Called before or after the change, every time. */
+  touch(slot: number): void {
+    const at = (slot << BALANCE_SHIFT) + TOUCHED_AT;
+    if (this.records[at] === this.#sequence) return;
+    this.records[at] = this.#sequence;
+    this.touched.push(slot);
+  }
+
+  /** Adds `amount` (may be negative) to one figure of a balance. */
+  add(slot: number, figure: number, amount: number): void {
+    this.records[(slot << BALANCE_SHIFT) + figure]! += amount;
+    this.touch(slot);
+  }
+
+  get(slot: number, figure: number): number {
+    return this.records[(slot << BALANCE_SHIFT) + figure]!;
+  }
+
+  /** Moves `amount` from available to locked. */
+  lock(slot: number, amount: number): void {
+    const at = slot << BALANCE_SHIFT;
+    this.records[at + AVAILABLE]! -= amount;
+    this.records[at + LOCKED]! += amount;
+    this.touch(slot);
+  }
+
+  /** Moves `amount` from locked back to available. */
+  unlock(slot: number, amount: number): void {
+    const at = slot << BALANCE_SHIFT;
+    this.records[at + LOCKED]! -= amount;
+    this.records[at + AVAILABLE]! += amount;
+    this.touch(slot);
+  }
+
+  /** Whether a void or an exit left the account below zero in some asset. */
+  inDeficit(account: number): boolean {
+    if (this.negative.size === 0) return false;
+    let found = false;
+    for (const slot of this.negative) {
+      if (this.records[slot << BALANCE_SHIFT]! >= 0) this.negative.delete(slot);
+      else if (this.slotAccounts[slot] === account) found = true;
+    }
+    return found;
+  }
+
+  #create(account: number, asset: number): number {
+    while (this.#slots.length <= asset) this.#slots.push(new Int32Array(64));
+    let slots = this.#slots[asset]!;
+    if (account >= slots.length) {
+      const grown = new Int32Array(Math.max(slots.length * 2, account + 1));
+      grown.set(slots);
+      this.#slots[asset] = grown;
+      slots = grown;
+    }
+    const slot = this.slotAccounts.length;
+    slots[account] = slot;
+    this.slotAccounts.push(account);
+    this.slotAssets.push(asset);
+    if ((slot + 1) << BALANCE_SHIFT > this.records.length) {
+      const grown = new Float64Array(this.records.length * 2);
+      grown.set(this.records);
+      this.records = grown;
+    }
+    return slot;
+  }
+}

@@ -1,0 +1,128 @@
+/** Entry and end of live orders (resting, or stops that wait): lane, account list, deadline and lock always together. */
+import {
+  ACCOUNT,
+  ACCOUNT_NEXT,
+  ACCOUNT_PREVIOUS,
+  FILLED,
+  FLAG_SIDE,
+  FLAGS,
+  FLOAT_SHIFT,
+  INT_SHIFT,
+  LANE_SLOT,
+  MARKET,
+  MAX_FEE_PPM,
+  PLACED_AT,
+  PRICE,
+  REFERENCES,
+  REMAINING,
+  SELL,
+  STATE,
+  STATE_DONE,
+  STATE_RESTING,
+  STATE_STOP,
+  STATE_TRIGGERED,
+} from './book/order-pool.ts';
+import { DONE } from './event-sink.ts';
+import { lockedFor } from './lock.ts';
+import type { EngineState, MarketBook } from './state.ts';
+
+/** Registers a live order with its lane, its account and the deadline wheel. STATE is set by the caller. */
+export function linkOrder(state: EngineState, id: number): void {
+  const { pool, accounts, lanes } = state;
+  const ints = pool.ints;
+  const at = id << INT_SHIFT;
+  const account = ints[at + ACCOUNT]!;
+  lanes.orders[ints[at + LANE_SLOT]!] = id;
+  const last = accounts.lastOrder[account]!;
+  ints[at + ACCOUNT_NEXT] = 0;
+  ints[at + ACCOUNT_PREVIOUS] = last;
+  if (last === 0) accounts.firstOrder[account] = id;
+  else ints[(last << INT_SHIFT) + ACCOUNT_NEXT] = id;
+  accounts.lastOrder[account] = id;
+  accounts.openOrders[account]!++;
+  state.deadlines.insert(id);
+}
+
+/** Undoes `linkOrder`. */
+export function unlinkOrder(state: EngineState, id: number): void {
+  const { pool, accounts, lanes } = state;
+  const ints = pool.ints;
+  const at = id << INT_SHIFT;
+  const account = ints[at + ACCOUNT]!;
+  lanes.orders[ints[at + LANE_SLOT]!] = 0;
+  const next = ints[at + ACCOUNT_NEXT]!;
+  const previous = ints[at + ACCOUNT_PREVIOUS]!;
+  if (next === 0) accounts.lastOrder[account] = previous;
+  else ints[(next << INT_SHIFT) + ACCOUNT_PREVIOUS] = previous;
+  if (previous === 0) accounts.firstOrder[account] = next;
+  else ints[(previous << INT_SHIFT) + ACCOUNT_NEXT] = next;
+  accounts.openOrders[account]!--;
+  state.deadlines.remove(id);
+}
+
+/** Says that the order is done and forgets it, or keeps its terms for as long as unsealed trades name it. */
+export function closeOrder(state: EngineState, id: number, status: number, cancelCode: number): void {
+  const { pool } = state;
+  const at = id << INT_SHIFT;
+  state.sink.write(DONE, id, status * 64 + cancelCode, pool.floats[(id << FLOAT_SHIFT) + FILLED]!);
+  pool.ints[at + STATE] = STATE_DONE;
+  if (pool.ints[at + REFERENCES] === 0) pool.release(id);
+}
+
+/** Gives back what the order has locked for the lots it has left. */
+export function releaseLock(state: EngineState, market: MarketBook, id: number): void {
+  const ints = state.pool.ints;
+  const at = id << INT_SHIFT;
+  const side = ints[at + FLAGS]! & FLAG_SIDE;
+  const left = state.pool.floats[(id << FLOAT_SHIFT) + REMAINING]!;
+  const amount = lockedFor(market, side, ints[at + PRICE]!, left, ints[at + MAX_FEE_PPM]!);
+  const slot = state.ledger.slot(ints[at + ACCOUNT]!, side === SELL ? market.base : market.quote);
+  state.ledger.unlock(slot, amount);
+}
+
+/** Ends a live order before it is filled: out of the book, lock released, lane free. */
+export function endLiveOrder(state: EngineState, id: number, status: number, cancelCode: number): void {
+  const ints = state.pool.ints;
+  const at = id << INT_SHIFT;
+  const market = state.markets[ints[at + MARKET]!]!;
+  leaveBook(state, market, id);
+  releaseLock(state, market, id);
+  unlinkOrder(state, id);
+  closeOrder(state, id, status, cancelCode);
+}
+
+/** Takes a live order out of whatever it waits in. */
+export function leaveBook(state: EngineState, market: MarketBook, id: number): void {
+  const ints = state.pool.ints;
+  const at = id << INT_SHIFT;
+  switch (ints[at + STATE]) {
+    case STATE_RESTING:
+      market.book.remove(id);
+      state.sink.level(market.index, ints[at + FLAGS]! & FLAG_SIDE, ints[at + PRICE]!);
+      return;
+    case STATE_STOP:
+      market.stops.remove(id);
+      return;
+    case STATE_TRIGGERED:
+      state.triggered.splice(state.triggered.indexOf(id), 1);
+      return;
+    default:
+      throw new Error(`order ${id} is not live`);
+  }
+}
+
+/** Ids of the account's live orders that `wanted` selects, oldest first. */
+export function liveOrdersOf(state: EngineState, account: number, wanted: (id: number) => boolean): number[] {
+  const ids: number[] = [];
+  const ints = state.pool.ints;
+  for (let id = state.accounts.firstOrder[account]!; id !== 0; id = ints[(id << INT_SHIFT) + ACCOUNT_NEXT]!) {
+    if (wanted(id)) ids.push(id);
+  }
+  return ids;
+}
+
+/** Sorts ids by arrival, the one order that does not depend on ids. */
+export function byArrival(state: EngineState, ids: number[]): number[] {
+  const floats = state.pool.floats;
+  return ids.sort((a, b) => floats[(a << FLOAT_SHIFT) + PLACED_AT]! - floats[(b << FLOAT_SHIFT) + PLACED_AT]!);
+}

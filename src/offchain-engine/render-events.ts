@@ -1,0 +1,148 @@
+/** Turns what a command wrote into the sink into the domain's events, in order; then levels and balances, each once. */
+import type { EngineEvent, TradeSide } from '../domain/events.ts';
+import type { NewOrder } from '../domain/orders.ts';
+import { type Address, feeOf, type Hash, type Lots, type Ppm, type PriceTicks, type Quanta } from '../domain/units.ts';
+import { ACCOUNT, FLOAT_SHIFT, INT_SHIFT, LANE, ORDER_SEQUENCE } from './book/order-pool.ts';
+import { CANCELS, SIDES } from './codes.ts';
+import {
+  ACCEPTED,
+  DONE,
+  OBJECT,
+  REDUCED,
+  recordFilled,
+  recordFirst,
+  recordKind,
+  recordSecond,
+  TRADED,
+  TRIGGERED,
+} from './event-sink.ts';
+import { AVAILABLE, LOCKED, PENDING_WITHDRAWAL, SETTLED, UNSETTLED_IN, UNSETTLED_OUT } from './ledger.ts';
+import type { EngineState } from './state.ts';
+import {
+  MAKER,
+  MAKER_FEE_PPM,
+  TAKER,
+  TAKER_FEE_PPM,
+  TRADE_FLAGS,
+  TRADE_FLOAT_SHIFT,
+  TRADE_ID,
+  TRADE_INT_SHIFT,
+  TRADE_MARKET,
+  TRADE_PRICE,
+  TRADE_SIZE,
+  TRADE_TAKER_SIDE,
+} from './trades.ts';
+
+const STATUSES = ['filled', 'cancelled', 'expired'] as const;
+
+/** @param placed the order of the command, when it is one that places an order. */
+export function renderEvents(state: EngineState, placed: NewOrder | undefined): EngineEvent[] {
+  const { sink } = state;
+  const events: EngineEvent[] = [];
+  for (let position = 0; position < sink.count; position++) events.push(renderRecord(state, position, placed));
+  renderLevels(state, events);
+  for (const slot of state.ledger.touched) events.push(renderBalance(state, slot));
+  return events;
+}
+
+function renderRecord(state: EngineState, position: number, placed: NewOrder | undefined): EngineEvent {
+  const { sink, pool } = state;
+  const first = recordFirst(sink, position);
+  const second = recordSecond(sink, position);
+  switch (recordKind(sink, position)) {
+    case ACCEPTED:
+      return { kind: 'orderAccepted', order: placed!, resting: second as Lots };
+    case TRADED:
+      return renderTrade(state, first - state.trades.moved);
+    case DONE:
+      return {
+        kind: 'orderDone',
+        account: accountOf(state, first),
+        lane: pool.ints[(first << INT_SHIFT) + LANE]!,
+        orderSequence: pool.floats[(first << FLOAT_SHIFT) + ORDER_SEQUENCE]!,
+        digest: pool.digests[first] as Hash,
+        status: STATUSES[Math.floor(second / 64)]!,
+        reason: CANCELS[second % 64],
+        filled: recordFilled(sink, position) as Lots,
+      };
+    case REDUCED:
+      return {
+        kind: 'orderReduced',
+        account: accountOf(state, first),
+        digest: pool.digests[first] as Hash,
+        remaining: second as Lots,
+      };
+    case TRIGGERED:
+      return { kind: 'orderTriggered', account: accountOf(state, first), digest: pool.digests[first] as Hash };
+    case OBJECT:
+      return sink.objects[first]!;
+    default:
+      throw new Error(`unknown record kind ${recordKind(sink, position)}`);
+  }
+}
+
+function accountOf(state: EngineState, id: number): Address {
+  return state.accounts.addresses[state.pool.ints[(id << INT_SHIFT) + ACCOUNT]!]!;
+}
+
+function renderTrade(state: EngineState, position: number): EngineEvent {
+  const { trades } = state;
+  const at = position << TRADE_INT_SHIFT;
+  const floatAt = position << TRADE_FLOAT_SHIFT;
+  const market = state.markets[trades.ints[at + TRADE_MARKET]!]!;
+  const price = trades.ints[at + TRADE_PRICE]! as PriceTicks;
+  const size = trades.floats[floatAt + TRADE_SIZE]! as Lots;
+  const notional = (price * size * market.tickQuanta) as Quanta;
+  return {
+    kind: 'trade',
+    tradeId: trades.floats[floatAt + TRADE_ID]!,
+    market: market.index,
+    price,
+    size,
+    takerSide: SIDES[trades.ints[at + TRADE_FLAGS]! & TRADE_TAKER_SIDE]!,
+    taker: renderSide(state, trades.ints[at + TAKER]!, trades.ints[at + TAKER_FEE_PPM]! as Ppm, notional),
+    maker: renderSide(state, trades.ints[at + MAKER]!, trades.ints[at + MAKER_FEE_PPM]! as Ppm, notional),
+  };
+}
+
+function renderSide(state: EngineState, id: number, feePpm: Ppm, notional: Quanta): TradeSide {
+  return {
+    account: accountOf(state, id),
+    lane: state.pool.ints[(id << INT_SHIFT) + LANE]!,
+    orderSequence: state.pool.floats[(id << FLOAT_SHIFT) + ORDER_SEQUENCE]!,
+    digest: state.pool.digests[id] as Hash,
+    feePpm,
+    fee: feeOf(notional, feePpm),
+  };
+}
+
+function renderLevels(state: EngineState, events: EngineEvent[]): void {
+  const { levels, levelCount } = state.sink;
+  const seen = new Set<number>();
+  for (let index = 0; index < levelCount; index++) {
+    const market = levels[index * 3]!;
+    const side = levels[index * 3 + 1]!;
+    const price = levels[index * 3 + 2]!;
+    const key = (market * 2 + side) * 2 ** 31 + price;
+    if (seen.has(key)) continue;
+    seen.add(key);
+    const size = state.markets[market]!.book.sizeAt(side, price) as Lots;
+    events.push({ kind: 'levelChanged', market, side: SIDES[side]!, price: price as PriceTicks, size });
+  }
+}
+
+function renderBalance(state: EngineState, slot: number): EngineEvent {
+  const { ledger } = state;
+  const figure = (which: number): Quanta => ledger.get(slot, which) as Quanta;
+  return {
+    kind: 'balanceChanged',
+    account: state.accounts.addresses[ledger.slotAccounts[slot]!]!,
+    asset: ledger.slotAssets[slot]!,
+    available: figure(AVAILABLE),
+    locked: figure(LOCKED),
+    pendingWithdrawal: figure(PENDING_WITHDRAWAL),
+    unsettledIn: figure(UNSETTLED_IN),
+    unsettledOut: figure(UNSETTLED_OUT),
+    settled: figure(SETTLED),
+  };
+}

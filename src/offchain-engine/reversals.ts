@@ -1,0 +1,209 @@
+/**
+ * Trades that come to their end in the ledger: settled (the vault executed them) or voided (it skipped them), and what a
+ * void can lead to: an account that has already spent what the void takes back is *in deficit*.
+ *
+ * Remedies for a deficit, in this order, until nothing is below zero: its live orders are cancelled, its withdrawals that
+ * are in no batch fail, its trades in no batch that pay with the missing asset are voided, newest first (a fill-or-kill
+ * order's fills together). A void can put the counterparty in deficit, which is then treated alike; each void removes a
+ * trade, so this ends. What is then still below zero stays so: the account can neither trade nor withdraw until a deposit
+ * or another void makes it whole.
+ */
+import type { SkipReason } from '../domain/batches.ts';
+import { feeOf, type Ppm, type Quanta } from '../domain/units.ts';
+import { FEE_ACCOUNT } from './accounts.ts';
+import { ACCOUNT, BUY, FLAGS, FOK, INT_SHIFT, timeInForceOf } from './book/order-pool.ts';
+import { cancelWhere } from './cancels.ts';
+import { cancellation } from './codes.ts';
+import { AVAILABLE, SETTLED, UNSETTLED_IN, UNSETTLED_OUT } from './ledger.ts';
+import type { EngineState, MarketBook } from './state.ts';
+import {
+  MAKER,
+  MAKER_FEE_PPM,
+  TAKER,
+  TAKER_FEE_PPM,
+  TRADE_FLAGS,
+  TRADE_FLOAT_SHIFT,
+  TRADE_ID,
+  TRADE_INT_SHIFT,
+  TRADE_MARKET,
+  TRADE_PRICE,
+  TRADE_SIZE,
+  TRADE_TAKER_SIDE,
+  TRADE_VOIDED,
+} from './trades.ts';
+import { failPendingWithdrawals } from './withdrawals.ts';
+
+const ACCOUNT_IN_DEFICIT = cancellation('account_in_deficit');
+
+/** What one trade moved, in quanta. */
+export type TradePostings = {
+  readonly market: MarketBook;
+  readonly buyer: number;
+  readonly seller: number;
+  readonly base: number;
+  readonly notional: number;
+  readonly buyerFee: number;
+  readonly sellerFee: number;
+};
+
+/** Reads a trade record's postings. @param accountOf account index of the order that the record names. */
+export function postingsOf(
+  state: EngineState,
+  ints: Int32Array,
+  floats: Float64Array,
+  position: number,
+  accountOf: (order: number) => number,
+): TradePostings {
+  const at = position << TRADE_INT_SHIFT;
+  const market = state.markets[ints[at + TRADE_MARKET]!]!;
+  const size = floats[(position << TRADE_FLOAT_SHIFT) + TRADE_SIZE]!;
+  const notional = size * ints[at + TRADE_PRICE]! * market.tickQuanta;
+  const takerFee = feeOf(notional as Quanta, ints[at + TAKER_FEE_PPM]! as Ppm);
+  const makerFee = feeOf(notional as Quanta, ints[at + MAKER_FEE_PPM]! as Ppm);
+  const taker = accountOf(ints[at + TAKER]!);
+  const maker = accountOf(ints[at + MAKER]!);
+  const takerBuys = (ints[at + TRADE_FLAGS]! & TRADE_TAKER_SIDE) === BUY;
+  return {
+    market,
+    buyer: takerBuys ? taker : maker,
+    seller: takerBuys ? maker : taker,
+    base: size * market.lotQuanta,
+    notional,
+    buyerFee: takerBuys ? takerFee : makerFee,
+    sellerFee: takerBuys ? makerFee : takerFee,
+  };
+}
+
+/** The vault executed the trade: unsettled becomes settled. */
+export function settleTrade(state: EngineState, trade: TradePostings): void {
+  const { market, buyer, seller, base, notional, buyerFee, sellerFee } = trade;
+  settleIn(state, buyer, market.base, base);
+  settleOut(state, buyer, market.quote, notional + buyerFee);
+  settleOut(state, seller, market.base, base);
+  settleIn(state, seller, market.quote, notional - sellerFee);
+  settleIn(state, FEE_ACCOUNT, market.quote, buyerFee + sellerFee);
+}
+
+/** The trade did not happen after all: everything it posted is taken back, on both sides. */
+export function voidTrade(state: EngineState, trade: TradePostings): void {
+  const { market, buyer, seller, base, notional, buyerFee, sellerFee } = trade;
+  takeBack(state, buyer, market.base, base);
+  giveBack(state, buyer, market.quote, notional + buyerFee);
+  giveBack(state, seller, market.base, base);
+  takeBack(state, seller, market.quote, notional - sellerFee);
+  takeBack(state, FEE_ACCOUNT, market.quote, buyerFee + sellerFee);
+}
+
+function settleIn(state: EngineState, account: number, asset: number, amount: number): void {
+  if (amount === 0) return;
+  const slot = state.ledger.slot(account, asset);
+  state.ledger.add(slot, UNSETTLED_IN, -amount);
+  state.ledger.add(slot, SETTLED, amount);
+}
+
+function settleOut(state: EngineState, account: number, asset: number, amount: number): void {
+  const slot = state.ledger.slot(account, asset);
+  state.ledger.add(slot, UNSETTLED_OUT, -amount);
+  state.ledger.add(slot, SETTLED, -amount);
+}
+
+function giveBack(state: EngineState, account: number, asset: number, amount: number): void {
+  const slot = state.ledger.slot(account, asset);
+  state.ledger.add(slot, UNSETTLED_OUT, -amount);
+  state.ledger.add(slot, AVAILABLE, amount);
+}
+
+function takeBack(state: EngineState, account: number, asset: number, amount: number): void {
+  if (amount === 0) return;
+  const slot = state.ledger.slot(account, asset);
+  state.ledger.add(slot, UNSETTLED_IN, -amount);
+  state.ledger.add(slot, AVAILABLE, -amount);
+  noteShortfall(state, slot);
+}
+
+/** Marks the balance when its available part is below zero. */
+export function noteShortfall(state: EngineState, slot: number): void {
+  if (state.ledger.get(slot, AVAILABLE) < 0) state.ledger.negative.add(slot);
+}
+
+/** Applies the remedies to every account in deficit. */
+export function remedyDeficits(state: EngineState): void {
+  const treated = new Set<number>();
+  const announced = new Set<number>();
+  for (let slot = worstSlot(state, treated); slot !== 0; slot = worstSlot(state, treated)) {
+    treated.add(slot);
+    const account = state.ledger.slotAccounts[slot]!;
+    const asset = state.ledger.slotAssets[slot]!;
+    const address = state.accounts.addresses[account]!;
+    const shortfall = -state.ledger.get(slot, AVAILABLE) as Quanta;
+    if (!announced.has(slot)) state.sink.push({ kind: 'accountInDeficit', account: address, asset, shortfall });
+    announced.add(slot);
+    cancelWhere(state, account, ACCOUNT_IN_DEFICIT, () => true);
+    failPendingWithdrawals(state, 'account_in_deficit', (withdrawal) => withdrawal.account === address);
+    if (voidNewestPayments(state, slot, account, asset)) treated.clear();
+  }
+}
+
+/** The balance below zero that comes first by account and asset (an order that replay and snapshot agree on); 0 for none. */
+function worstSlot(state: EngineState, treated: ReadonlySet<number>): number {
+  const { ledger } = state;
+  let first = 0;
+  for (const slot of ledger.negative) {
+    if (ledger.get(slot, AVAILABLE) >= 0) {
+      ledger.negative.delete(slot);
+      continue;
+    }
+    if (treated.has(slot)) continue;
+    const earlier =
+      first === 0 ||
+      ledger.slotAccounts[slot]! < ledger.slotAccounts[first]! ||
+      (ledger.slotAccounts[slot] === ledger.slotAccounts[first] &&
+        ledger.slotAssets[slot]! < ledger.slotAssets[first]!);
+    if (earlier) first = slot;
+  }
+  return first;
+}
+
+/** Voids unsealed trades in which the account pays with the asset, newest first, until it is not short. @returns whether any was. */
+function voidNewestPayments(state: EngineState, slot: number, account: number, asset: number): boolean {
+  const { trades, pool } = state;
+  const accountOf = (order: number): number => pool.ints[(order << INT_SHIFT) + ACCOUNT]!;
+  let voided = false;
+  for (let position = trades.tail - 1; position >= trades.head && state.ledger.get(slot, AVAILABLE) < 0; position--) {
+    if ((trades.ints[(position << TRADE_INT_SHIFT) + TRADE_FLAGS]! & TRADE_VOIDED) !== 0) continue;
+    const trade = postingsOf(state, trades.ints, trades.floats, position, accountOf);
+    const pays =
+      (trade.buyer === account && trade.market.quote === asset) ||
+      (trade.seller === account && trade.market.base === asset);
+    if (!pays) continue;
+    voidUnsealedRun(state, position, accountOf);
+    voided = true;
+  }
+  return voided;
+}
+
+/** Voids the trade, and the rest of its run when the taker was fill-or-kill. */
+function voidUnsealedRun(state: EngineState, position: number, accountOf: (order: number) => number): void {
+  const { trades, pool } = state;
+  const taker = trades.ints[(position << TRADE_INT_SHIFT) + TAKER]!;
+  let first = position;
+  let last = position;
+  if (timeInForceOf(pool.ints[(taker << INT_SHIFT) + FLAGS]!) === FOK) {
+    const sameTaker = (at: number): boolean => trades.ints[(at << TRADE_INT_SHIFT) + TAKER] === taker;
+    while (first > trades.head && sameTaker(first - 1)) first--;
+    while (last + 1 < trades.tail && sameTaker(last + 1)) last++;
+  }
+  for (let at = last; at >= first; at--) {
+    if ((trades.ints[(at << TRADE_INT_SHIFT) + TRADE_FLAGS]! & TRADE_VOIDED) === 0) voidUnsealed(state, at, accountOf);
+  }
+}
+
+function voidUnsealed(state: EngineState, position: number, accountOf: (order: number) => number): void {
+  const { trades } = state;
+  voidTrade(state, postingsOf(state, trades.ints, trades.floats, position, accountOf));
+  trades.ints[(position << TRADE_INT_SHIFT) + TRADE_FLAGS]! |= TRADE_VOIDED;
+  trades.count--;
+  const reason: SkipReason = 'insufficient_balance';
+  state.sink.push({ kind: 'tradeVoided', tradeId: trades.floats[(position << TRADE_FLOAT_SHIFT) + TRADE_ID]!, reason });
+  trades.dropReferences(position, state.pool);
+}

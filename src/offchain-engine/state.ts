@@ -1,0 +1,123 @@
+/**
+ * Everything the engine remembers. Functions of the other modules change it, one command at a time.
+ *
+ * What is *not* state, and so in no snapshot: pool ids, positions in hash tables, which part of a book holds a level, the
+ * event sink. Nothing that the engine answers may depend on those.
+ */
+import type { EngineLimits } from '../domain/commands.ts';
+import type { Asset, Market, MarketParameters, MarketState } from '../domain/markets.ts';
+import type { NewWithdrawal } from '../domain/orders.ts';
+import type { Address, Quanta } from '../domain/units.ts';
+import { Accounts } from './accounts.ts';
+import type { InFlightBatch } from './batches.ts';
+import { Book } from './book/book.ts';
+import { OrderPool } from './book/order-pool.ts';
+import { Deadlines } from './deadlines.ts';
+import { EventSink } from './event-sink.ts';
+import { Lanes } from './lanes.ts';
+import { Ledger } from './ledger.ts';
+import { StopBook } from './stop-book.ts';
+import { UnsealedTrades } from './trades.ts';
+
+/** An order may live for 30 days; the contract holds the same cap. */
+export const ORDER_LIFE_MAX_SECONDS = 30 * 24 * 60 * 60;
+/** A sequence may lie this far ahead of the command's time; the contract holds the same bound. */
+export const SEQUENCE_AHEAD_MAX_MS = 120_000;
+/** Orders the engine remembers at most: live ones, and those named by unsealed trades. */
+export const ORDERS_MAX = 4_000_000;
+
+export type Genesis = {
+  readonly chainId: number;
+  readonly vault: Address;
+  readonly deployedAtMs: number;
+  readonly limits: EngineLimits;
+  readonly defaultParameters: MarketParameters;
+  readonly withdrawalFees: readonly { readonly asset: number; readonly fee: Quanta }[];
+};
+
+/** A market's immutable terms, what the operator set, and its books. */
+export class MarketBook {
+  readonly market: Market;
+  readonly index: number;
+  readonly base: number;
+  readonly quote: number;
+  readonly lotQuanta: number;
+  readonly tickQuanta: number;
+  parameters: MarketParameters;
+  state: MarketState = 'open';
+  delisted = false;
+  /** Price of the last trade; 0 before the first. */
+  lastPrice = 0;
+  readonly book: Book;
+  readonly stops: StopBook;
+
+  constructor(market: Market, parameters: MarketParameters, pool: OrderPool) {
+    this.market = market;
+    this.index = market.index;
+    this.base = market.baseAsset;
+    this.quote = market.quoteAsset;
+    this.lotQuanta = market.lotQuanta;
+    this.tickQuanta = market.tickQuanta;
+    this.parameters = parameters;
+    this.book = new Book(pool);
+    this.stops = new StopBook(pool);
+  }
+}
+
+/** An accepted withdrawal: its terms without the signature, which the journal holds. */
+export type PendingWithdrawal = Omit<NewWithdrawal, 'signature'> & {
+  readonly fee: Quanta;
+  readonly requestedAt: number;
+};
+
+/** Last use of an (account, withdrawal lane). */
+export type WithdrawalLane = { sequence: number; digest: string };
+
+export class EngineState {
+  genesis: Genesis | undefined;
+  rulesVersion = 1;
+  epoch = 0;
+  /** Journal sequence and time of the command being applied, or of the last one. */
+  sequence = 0;
+  nowMs = 0;
+  lastChainEventSequence = 0;
+  nextTradeId = 1;
+  nextBatchId = 1;
+  withdrawalsHalted = false;
+
+  readonly assets: Asset[] = [];
+  /** By index; listed without gaps. */
+  readonly markets: MarketBook[] = [];
+  readonly pool: OrderPool;
+  readonly accounts = new Accounts();
+  readonly ledger = new Ledger();
+  readonly lanes = new Lanes();
+  readonly deadlines: Deadlines;
+  readonly trades = new UnsealedTrades();
+  /** Stop orders whose trigger was reached and that wait for their turn, in the order they will run. */
+  readonly triggered: number[] = [];
+  /** Accepted, in no batch yet, in order of request. */
+  readonly withdrawals: PendingWithdrawal[] = [];
+  /** By account: pending withdrawals, in a batch or not. */
+  readonly withdrawalCounts = new Map<number, number>();
+  /** By account, then lane. */
+  readonly withdrawalLanes = new Map<number, Map<number, WithdrawalLane>>();
+  /** Dead man's switches: account → time in ms. */
+  readonly cancelAfter = new Map<number, number>();
+  /** No switch fires before this; it may be earlier than the first one. */
+  cancelAfterNotBeforeMs = Number.POSITIVE_INFINITY;
+  /** `account:digest` of orders registered on chain and not used yet. */
+  readonly registeredOrders = new Set<string>();
+  /** Sealed and not final, oldest first. */
+  readonly batches: InFlightBatch[] = [];
+  /** Time of the oldest trade that is not final; Infinity when there is none. */
+  unsettledSinceMs = Number.POSITIVE_INFINITY;
+
+  readonly sink = new EventSink();
+
+  /** @param orders expected number of orders; the pool grows beyond it. */
+  constructor(orders = 1024) {
+    this.pool = new OrderPool(orders);
+    this.deadlines = new Deadlines(this.pool);
+  }
+}
