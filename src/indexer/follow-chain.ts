@@ -12,6 +12,7 @@
  */
 import type { Finality } from '../chain/finality.ts';
 import { type RpcEndpoint, type RpcPool, rpcFailureReason } from '../chain/rpc-pool.ts';
+import type { VaultReader } from '../chain/vault-reader.ts';
 import { ExchangeError } from '../domain/errors.ts';
 import type { ChainStep, ChainTip, FollowedChain } from './chain-steps.ts';
 import { tipOf } from './chain-steps.ts';
@@ -23,7 +24,6 @@ import {
   readBlocks,
   readHeaders,
   readRange,
-  type VaultReader,
 } from './read-blocks.ts';
 
 export type FollowOptions = {

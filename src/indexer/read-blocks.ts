@@ -7,7 +7,7 @@
  * `inconsistent`, and nothing of it is stored.
  */
 import { type RpcCall, type RpcEndpoint, rpcFailure, rpcFailureReason } from '../chain/rpc-pool.ts';
-import type { ChainFact } from '../domain/commands.ts';
+import type { VaultReader } from '../chain/vault-reader.ts';
 import type { Address, ChainEventSequence, Hash, Hex, TimestampSeconds } from '../domain/units.ts';
 import type { BlockRef, ChainTip, FollowedBlock, VaultEvent } from './chain-steps.ts';
 
@@ -21,15 +21,6 @@ export type RpcLog = {
   readonly transactionHash: Hash;
   readonly logIndex: Hex;
   readonly removed?: boolean;
-};
-
-export type VaultReader = {
-  readonly vault: Address;
-  /** Throws when the log is not one of the vault's events. */
-  readonly decodeLog: (log: RpcLog) => { readonly eventSequence: ChainEventSequence; readonly fact: ChainFact };
-  /** Call data of a vault view that returns the sequence of the last event, and how to read its answer. */
-  readonly lastEventCall: Hex;
-  readonly decodeLastEvent: (answer: Hex) => ChainEventSequence;
 };
 
 export type Header = BlockRef & { readonly parentHash: Hash; readonly timestamp: TimestampSeconds };

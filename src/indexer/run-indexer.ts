@@ -8,6 +8,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import type { Pool } from 'pg';
 import type { Finality } from '../chain/finality.ts';
 import { createRpcPool, type RpcPool, rpcFailureReason } from '../chain/rpc-pool.ts';
+import type { VaultReader } from '../chain/vault-reader.ts';
 import { ExchangeError } from '../domain/errors.ts';
 import type { ChainEventSequence } from '../domain/units.ts';
 import { isDatabaseTrouble } from '../storage/database-trouble.ts';
@@ -15,7 +16,6 @@ import { openIncident } from '../storage/incidents.ts';
 import { readChainIdentity, requireSameChain, type VaultPlace } from './chain-identity.ts';
 import { type BlockRef, type ChainIdentity, type ChainStep, type FollowedChain, tipOf } from './chain-steps.ts';
 import { createFollower, type Follower } from './follow-chain.ts';
-import type { VaultReader } from './read-blocks.ts';
 import {
   loadChainIdentity,
   loadFollowedChain,

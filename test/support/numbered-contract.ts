@@ -3,8 +3,8 @@
  * called with 4 bytes it returns the last number. For tests of the indexer that need many events cheaply.
  */
 import { createRpcEndpoint, type RpcEndpoint } from '../../src/chain/rpc-pool.ts';
+import type { VaultReader } from '../../src/chain/vault-reader.ts';
 import type { Address, ChainEventSequence, Hash, Hex } from '../../src/domain/units.ts';
-import type { VaultReader } from '../../src/indexer/read-blocks.ts';
 
 /**
  *  0: if CALLDATASIZE = 4 jump 39        7: n = CALLDATASIZE
@@ -27,8 +27,8 @@ export type NumberedContract = {
 export function readerOf(address: Address): VaultReader {
   return {
     vault: address,
-    decodeLog: (log) => ({
-      eventSequence: Number(log.data) as ChainEventSequence,
+    decodeLog: ({ data }) => ({
+      eventSequence: Number(data) as ChainEventSequence,
       fact: { kind: 'chainEventNoted', name: 'Numbered' },
     }),
     lastEventCall: '0x00000000',
