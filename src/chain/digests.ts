@@ -178,17 +178,6 @@ export function createDigester(domain: Eip712Domain): Digester {
   };
 }
 
-/** keccak256(abi.encode(id, parent, contentHash, journalSequence, journalHash)): what the next batch names as its parent. */
-export function batchHash(message: Omit<BatchMessage, 'epoch'>): Hash {
-  const words = new Words(undefined, 5);
-  words.uint64(0, message.id);
-  words.bytes32(1, message.parent);
-  words.bytes32(2, message.contentHash);
-  words.uint64(3, message.journalSequence);
-  words.bytes32(4, message.journalHash);
-  return bytesToHex(keccakBytes(words.bytes));
-}
-
 function layOutOrder(words: Words, message: OrderMessage): Words {
   words.address(1, message.account);
   words.text(2, message.side);
@@ -221,10 +210,10 @@ class Words {
   readonly bytes: Uint8Array;
   readonly #view: DataView;
 
-  constructor(first: Uint8Array | undefined, count: number) {
+  constructor(typeHash: Uint8Array, count: number) {
     this.bytes = new Uint8Array(count * 32);
     this.#view = new DataView(this.bytes.buffer);
-    if (first !== undefined) this.bytes.set(first, 0);
+    this.bytes.set(typeHash, 0);
   }
 
   hash(word: number, value: Uint8Array): void {

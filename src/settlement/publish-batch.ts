@@ -1,0 +1,231 @@
+/**
+ * From a sealed batch to the outbox: its content is assembled with the users' signatures from the journal, linked to the batch
+ * before, signed by the engine key, and inserted once.
+ *
+ * Invariants:
+ * 1. Everything that is signed follows from the journal: publishing a batch again, after a crash or by a successor, gives the same
+ *    content. The first signature persisted is the one used; another content under the same id is a broken invariant and stops the engine.
+ * 2. No user signature is passed on unchecked: a signature that does not recover to the order's signer means that the journal is
+ *    damaged, and nothing is signed over it.
+ * 3. Batches are published in order, since each names its parent.
+ */
+import assert from 'node:assert/strict';
+import type { Pool } from 'pg';
+import {
+  batchHash,
+  contentHash,
+  contentOfSealedBatch,
+  decodeBatchContent,
+  encodeBatchContent,
+  GENESIS_PARENT,
+} from '../chain/batch-codec.ts';
+import { createDigester, type Digester } from '../chain/digests.ts';
+import { bytesToHex } from '../chain/hex.ts';
+import { recoverSigner } from '../chain/recover.ts';
+import type { SealedBatch } from '../domain/batches.ts';
+import type { Command } from '../domain/commands.ts';
+import { ExchangeError } from '../domain/errors.ts';
+import type { Eip712Domain } from '../domain/typed-data.ts';
+import type { Hash, Hex } from '../domain/units.ts';
+import type { ReadCommands } from './journal-commands.ts';
+import { type EngineSigner, signBatchChecked } from './signers.ts';
+
+export type PublisherOptions = {
+  readonly pool: Pool;
+  readonly domain: Eip712Domain;
+  readonly signer: EngineSigner;
+  readonly readCommands: ReadCommands;
+  /** Assets of a listed market. */
+  readonly market: (index: number) => { readonly baseAsset: number; readonly quoteAsset: number } | undefined;
+};
+
+export type SealedBatchAtRow = {
+  readonly batch: SealedBatch;
+  /** Hash of the journal row that ends with the seal. */
+  readonly journalHash: Hash;
+  /** The seal's time. */
+  readonly sealedAtMs: number;
+};
+
+export type PublishedBatch = {
+  readonly batchId: number;
+  readonly parentHash: Hash;
+  readonly contentHash: Hash;
+  /** The next batch's parent. */
+  readonly batchHash: Hash;
+  readonly engineSignature: Hex;
+};
+
+export type Publisher = {
+  /**
+   * Publishes a batch, or finds it published. Calls run one after the other, in the order they are made.
+   * @throws ExchangeError NOT_READY when the batch before is not published, JOURNAL_CORRUPT when a signature is not what it must be, INTERNAL when the signer fails.
+   */
+  readonly publish: (sealed: SealedBatchAtRow) => Promise<PublishedBatch>;
+  /** Id of the last batch in the outbox; 0 when it is empty. What was sealed after it must be published again after a restart. */
+  readonly lastPublishedId: () => Promise<number>;
+};
+
+export function createPublisher(options: PublisherOptions): Publisher {
+  const digester = createDigester(options.domain);
+  let last: Promise<unknown> = Promise.resolve();
+  return {
+    publish: (sealed) => {
+      const published = last.then(() => publishOne(options, digester, sealed));
+      last = published.catch(() => undefined);
+      return published;
+    },
+    lastPublishedId: async () => {
+      const { rows } = await options.pool.query<{ last: string | number }>(
+        'SELECT coalesce(max(batch_id), 0) AS last FROM batches',
+      );
+      return Number(rows[0]?.last ?? 0);
+    },
+  };
+}
+
+async function publishOne(
+  options: PublisherOptions,
+  digester: Digester,
+  sealed: SealedBatchAtRow,
+): Promise<PublishedBatch> {
+  const { batch } = sealed;
+  const content = await assembleContent(options, batch);
+  const parentHash = await readParent(options.pool, batch.batchId);
+  const hash = contentHash(content);
+  const linked = {
+    id: batch.batchId,
+    parent: parentHash,
+    contentHash: hash,
+    journalSequence: batch.journalSequence,
+    journalHash: sealed.journalHash,
+  };
+  const unsigned = { batchId: batch.batchId, parentHash, contentHash: hash, batchHash: batchHash(linked) };
+  const known = await readPublished(options.pool, batch.batchId);
+  if (known !== undefined) return requireSame(known, unsigned);
+
+  const message = {
+    ...linked,
+    id: BigInt(batch.batchId),
+    epoch: BigInt(batch.epoch),
+    journalSequence: BigInt(batch.journalSequence),
+  };
+  const engineSignature = await signBatchChecked(options.signer, message, digester);
+  const inserted = await options.pool.query(
+    `INSERT INTO batches (batch_id, epoch, journal_sequence, journal_hash, parent_hash, content, content_hash, batch_hash,
+       engine_signature, trade_count, withdrawal_count, sealed_at)
+     VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12) ON CONFLICT (batch_id) DO NOTHING`,
+    [
+      batch.batchId,
+      batch.epoch,
+      batch.journalSequence,
+      toBuffer(sealed.journalHash),
+      toBuffer(parentHash),
+      Buffer.from(content),
+      toBuffer(hash),
+      toBuffer(unsigned.batchHash),
+      toBuffer(engineSignature),
+      batch.trades.length,
+      batch.withdrawals.length,
+      new Date(sealed.sealedAtMs),
+    ],
+  );
+  if (inserted.rowCount === 1) return { ...unsigned, engineSignature };
+  const winner = await readPublished(options.pool, batch.batchId);
+  assert.ok(winner !== undefined, `batch ${batch.batchId} is neither in the outbox nor can it be inserted`);
+  return requireSame(winner, unsigned);
+}
+
+/** The packed content, with every signature checked against its digest. */
+async function assembleContent(options: PublisherOptions, batch: SealedBatch): Promise<Uint8Array> {
+  const commands = await options.readCommands([
+    ...batch.orders.map((order) => order.placedAt),
+    ...batch.withdrawals.map((withdrawal) => withdrawal.requestedAt),
+  ]);
+  const content = contentOfSealedBatch(batch, {
+    market: (index) => {
+      const market = options.market(index);
+      assert.ok(market !== undefined, `batch ${batch.batchId} trades on market ${index}, which is not listed`);
+      return market;
+    },
+    orderSignature: (index) => {
+      const order = batch.orders[index];
+      assert.ok(order !== undefined);
+      const signature = orderSignature(commands.get(order.placedAt), order.digest);
+      if (signature !== '0x' || order.signer !== order.account) requireSigner(order.digest, signature, order.signer);
+      return signature;
+    },
+    withdrawalSignature: (index) => {
+      const withdrawal = batch.withdrawals[index];
+      assert.ok(withdrawal !== undefined);
+      const signature = withdrawalSignature(commands.get(withdrawal.requestedAt), withdrawal.digest);
+      // A contract wallet's signature is judged by the wallet, on chain.
+      if (signature.length === 130) requireSigner(withdrawal.digest, signature, withdrawal.account);
+      return signature;
+    },
+  });
+  const bytes = encodeBatchContent(content);
+  assert.deepEqual(decodeBatchContent(bytes), content, `batch ${batch.batchId} does not read back as it was written`);
+  return bytes;
+}
+
+function orderSignature(command: Command | undefined, digest: Hash): Hex {
+  if ((command?.kind === 'placeOrder' || command?.kind === 'replaceOrder') && command.order.digest === digest) {
+    return command.order.signature;
+  }
+  throw new ExchangeError('JOURNAL_CORRUPT', `order ${digest} is not where the journal should have it`);
+}
+
+function withdrawalSignature(command: Command | undefined, digest: Hash): Hex {
+  if (command?.kind === 'requestWithdrawal' && command.withdrawal.digest === digest)
+    return command.withdrawal.signature;
+  throw new ExchangeError('JOURNAL_CORRUPT', `withdrawal ${digest} is not where the journal should have it`);
+}
+
+function requireSigner(digest: Hash, signature: Hex, signer: string): void {
+  const recovered = recoverSigner(digest, signature);
+  if (recovered.kind === 'recovered' && recovered.signer === signer) return;
+  throw new ExchangeError('JOURNAL_CORRUPT', `the signature of ${digest} is not by ${signer}`, {
+    details: { digest, signer, recovered },
+  });
+}
+
+/** Batch hash of the batch before. */
+async function readParent(pool: Pool, batchId: number): Promise<Hash> {
+  if (batchId === 1) return GENESIS_PARENT;
+  const parent = await readPublished(pool, batchId - 1);
+  if (parent === undefined) {
+    throw new ExchangeError('NOT_READY', `batch ${batchId} cannot be published before batch ${batchId - 1}`);
+  }
+  return parent.batchHash;
+}
+
+async function readPublished(pool: Pool, batchId: number): Promise<PublishedBatch | undefined> {
+  const { rows } = await pool.query<{
+    parent_hash: Buffer;
+    content_hash: Buffer;
+    batch_hash: Buffer;
+    engine_signature: Buffer;
+  }>('SELECT parent_hash, content_hash, batch_hash, engine_signature FROM batches WHERE batch_id = $1', [batchId]);
+  const row = rows[0];
+  if (row === undefined) return undefined;
+  return {
+    batchId,
+    parentHash: bytesToHex(row.parent_hash),
+    contentHash: bytesToHex(row.content_hash),
+    batchHash: bytesToHex(row.batch_hash),
+    engineSignature: bytesToHex(row.engine_signature),
+  };
+}
+
+/** The batch hash covers id, parent, content, and journal position and hash. */
+function requireSame(published: PublishedBatch, again: Omit<PublishedBatch, 'engineSignature'>): PublishedBatch {
+  assert.equal(
+    published.batchHash,
+    again.batchHash,
+    `batch ${again.batchId} was published with content ${published.contentHash}, and comes again with ${again.contentHash}`,
+  );
+  return published;
+}
+
+const toBuffer = (hex: Hex): Buffer => Buffer.from(hex.slice(2), 'hex');
