@@ -1,20 +1,22 @@
 /** What the API is given by whoever composes the process, and what its routes share. */
-import type { FastifyBaseLogger, FastifyInstance, FastifyReply, FastifyRequest, RawServerDefault } from 'fastify';
-import type { TypeBoxTypeProvider } from '@fastify/type-provider-typebox';
+
 import type { IncomingMessage, ServerResponse } from 'node:http';
+import type { TypeBoxTypeProvider } from '@fastify/type-provider-typebox';
+import type { FastifyBaseLogger, FastifyInstance, FastifyReply, FastifyRequest, RawServerDefault } from 'fastify';
 import type { Pool } from 'pg';
 import type { Registry } from 'prom-client';
 import type { Digester } from '../chain/digests.ts';
 import type { SignaturePool } from '../chain/signature-pool.ts';
 import type { Eip712Domain } from '../domain/typed-data.ts';
 import type { Address, TimestampMs } from '../domain/units.ts';
-import type { CommandClient, EventStream } from '../messaging/port.ts';
 import type { MarketDataView } from '../messaging/market-data.ts';
+import type { CommandClient, EventStream } from '../messaging/port.ts';
 import type { ApiKeyScope } from './auth/api-keys.ts';
 import type { Caller, Credentials } from './auth/authenticate.ts';
 import type { MarketCatalogue } from './market-catalogue.ts';
 import type { ReadYourWrites } from './read-your-writes.ts';
 import type { OrderDesk } from './trading/order-desk.ts';
+import type { WithdrawalDesk } from './trading/withdrawal-desk.ts';
 
 /** Facts of the deployment, fixed for the life of the process. */
 export type ChainFacts = {
@@ -77,8 +79,8 @@ export type ApiDependencies = {
   readonly publicUrl?: string | undefined;
   /** Served at `/` when it exists. */
   readonly webDirectory?: string | undefined;
-  /** Number of proxies, or their addresses, whose X-Forwarded-For is believed. */
-  readonly trustProxy?: boolean | string | number;
+  /** True, or the addresses of the proxies whose X-Forwarded-For is believed. */
+  readonly trustProxy?: boolean | string;
   readonly metrics?: Registry | undefined;
   readonly rateLimitRedis?: RateLimitRedis | undefined;
 };
@@ -103,6 +105,7 @@ export type ApiContext = {
   readonly credentials: Credentials;
   readonly writes: ReadYourWrites;
   readonly desk: OrderDesk;
+  readonly withdrawals: WithdrawalDesk;
   /** @throws ProblemError UNAUTHENTICATED or FORBIDDEN */
   readonly requireKey: (request: FastifyRequest, scope: ApiKeyScope) => Promise<Caller>;
   /** An API key with the scope cancel, or the wallet's own signature over `scope`. */

@@ -218,6 +218,7 @@ export const WithdrawalView = object({
   amount: Type.String({ description: 'Debited in total; the recipient receives amount − fee.' }),
   fee: DecimalOut,
   recipient: AddressOut,
+  native: Type.Boolean({ description: "Paid out in the chain's own currency." }),
   state: Type.Enum(['pending', 'batched', 'submitted', 'included', 'executed', 'failed']),
   reason: nullable(Type.String()),
   batchId: nullable(Type.Integer()),

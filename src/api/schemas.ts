@@ -84,7 +84,7 @@ export const ProblemSchema = Type.Object(
     retryable: Type.Boolean({ description: 'Whether the same request may succeed later without change.' }),
     errors: Type.Array(FieldErrorSchema),
   },
-  { $id: 'Problem', additionalProperties: true, description: 'RFC 9457 problem document (application/problem+json).' },
+  { additionalProperties: true, description: 'RFC 9457 problem document (application/problem+json).' },
 );
 
 /** The signed message, exactly as the wallet was given it. */

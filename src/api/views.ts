@@ -263,6 +263,7 @@ export function withdrawalView(withdrawal: WithdrawalRow, asset: Asset): Withdra
     amount: formatAmount(withdrawal.amount, asset),
     fee: formatAmount(withdrawal.fee, asset),
     recipient: toChecksum(withdrawal.recipient),
+    native: withdrawal.native,
     state: withdrawal.state,
     reason: withdrawal.reason ?? null,
     batchId: withdrawal.batchId ?? null,

@@ -1,9 +1,10 @@
 /** What the engine answered, as a result or as the problem that the caller is told. */
-import type { CancelReason, RejectReason, WithdrawalRejectReason } from '../../domain/reasons.ts';
-import { REJECT_REASONS, WITHDRAWAL_REJECT_REASONS } from '../../domain/reasons.ts';
+
 import type { EngineEvent } from '../../domain/events.ts';
 import type { NewOrder } from '../../domain/orders.ts';
-import type { Hash, JournalSequence, Lots, Quanta, TimestampMs } from '../../domain/units.ts';
+import type { CancelReason, RejectReason, WithdrawalRejectReason } from '../../domain/reasons.ts';
+import { REJECT_REASONS, WITHDRAWAL_REJECT_REASONS } from '../../domain/reasons.ts';
+import type { Address, Hash, JournalSequence, Lots, Quanta, TimestampMs } from '../../domain/units.ts';
 import { notional } from '../../domain/units.ts';
 import type { CommandReply } from '../../messaging/port.ts';
 import type { OrderRow } from '../../storage/queries/orders.ts';
@@ -112,10 +113,10 @@ function takerFill(
   };
 }
 
-/** The orders that a cancelling command ended, by digest. */
-export function cancelledDigests(reply: Committed): Hash[] {
+/** The account's orders that a cancelling command ended, by digest. What fell due at the same moment is not among them. */
+export function cancelledDigests(reply: Committed, account: Address): Hash[] {
   return reply.events.flatMap((event) =>
-    event.kind === 'orderDone' && event.status === 'cancelled' ? [event.digest] : [],
+    event.kind === 'orderDone' && event.account === account && event.reason === 'requested' ? [event.digest] : [],
   );
 }
 

@@ -34,9 +34,9 @@ import {
 } from './client-order-ids.ts';
 import type { Committed } from './engine-reply.ts';
 import { cancelledDigests, committedOf, orderRejected, placementOf } from './engine-reply.ts';
+import { PlacementMemory } from './placement-memory.ts';
 import type { ReadOrder } from './read-signed.ts';
 import { readOrder } from './read-signed.ts';
-import { PlacementMemory } from './placement-memory.ts';
 
 export type DeskDependencies = {
   readonly pool: Pool;
@@ -120,8 +120,10 @@ export class OrderDesk {
     await this.#using.writes.reached(reply.sequence);
     const now = (await findOrder(this.#using.pool, digest)) ?? order;
     if (now.status === 'cancelled') return now;
-    const rejection = reply.events.find((event) => event.kind === 'cancelRejected');
-    throw orderRejected(rejection?.reason ?? 'order_not_found', digest, { orderStatus: now.status });
+    const rejection = reply.events.find((event) => event.kind === 'cancelRejected' && event.account === account);
+    throw orderRejected(rejection?.kind === 'cancelRejected' ? rejection.reason : 'order_not_found', digest, {
+      orderStatus: now.status,
+    });
   }
 
   /** Cancels every live order of the account, in one market or in all; the ids of those that it ended. */
@@ -131,7 +133,7 @@ export class OrderDesk {
       account,
       'Cancelling again does no harm.',
     );
-    return cancelledDigests(reply);
+    return cancelledDigests(reply, account);
   }
 
   /** Sets or renews the dead man's switch; undefined switches it off. */

@@ -1,0 +1,44 @@
+/** Durations of requests by route pattern, never by path: labels stay few. */
+import { Gauge, Histogram, type Registry } from 'prom-client';
+import type { ApiInstance } from './context.ts';
+
+export function observeRequests(app: ApiInstance, registry: Registry): void {
+  const durations = new Histogram({
+    name: 'tallystick_http_request_duration_seconds',
+    help: 'Time from request to the last byte of the answer.',
+    labelNames: ['method', 'route', 'status'],
+    buckets: [0.002, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5],
+    registers: [registry],
+  });
+  app.addHook('onResponse', async (request, reply) => {
+    const labels = {
+      method: request.method,
+      route: request.routeOptions.url ?? 'none',
+      status: String(reply.statusCode),
+    };
+    durations.observe(labels, reply.elapsedTime / 1000);
+  });
+}
+
+/** Sockets and subscriptions, read when scraped. */
+export function observeSockets(
+  registry: Registry,
+  count: () => { readonly sockets: number; readonly subscriptions: number },
+): void {
+  new Gauge({
+    name: 'tallystick_websocket_connections',
+    help: 'Open WebSocket connections.',
+    registers: [registry],
+    collect() {
+      this.set(count().sockets);
+    },
+  });
+  new Gauge({
+    name: 'tallystick_websocket_subscriptions',
+    help: 'Subscriptions over all connections.',
+    registers: [registry],
+    collect() {
+      this.set(count().subscriptions);
+    },
+  });
+}

@@ -1,0 +1,20 @@
+/** GET /assets: listed tokens, the smallest amount accounted for, and what a withdrawal costs. */
+import type { Quanta } from '../../domain/units.ts';
+import { findGenesis } from '../../storage/queries/listings.ts';
+import type { Route } from '../context.ts';
+import { AssetView } from '../market-schemas.ts';
+import { whole } from '../paging.ts';
+import { page } from '../schemas.ts';
+import { assetView } from '../views.ts';
+
+export const getAssets: Route = (app, { catalogue, pool }) => {
+  app.get(
+    '/assets',
+    { schema: { tags: ['market data'], summary: 'Listed tokens', response: { 200: page(AssetView) } } },
+    async () => {
+      const [assets, genesis] = await Promise.all([catalogue.assets(), findGenesis(pool)]);
+      const fees = new Map(genesis?.withdrawalFees.map(({ asset, fee }) => [asset, fee]));
+      return whole(assets.map((asset) => assetView(asset, fees.get(asset.index) ?? (0 as Quanta))));
+    },
+  );
+};

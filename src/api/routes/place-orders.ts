@@ -1,0 +1,49 @@
+/** POST /orders/batch: several orders, each on its own; placed in the order given. */
+import { Type } from 'typebox';
+import type { Route } from '../context.ts';
+import { docsBaseOf, problemOf, toExchangeError } from '../problem.ts';
+import { orderRateLimit } from '../rate-limits.ts';
+import { object, PlacedOrder, PlaceOrderBody } from '../schemas.ts';
+
+export const placeOrders: Route = (app, context) => {
+  const { limits, dependencies } = context;
+  app.post(
+    '/orders/batch',
+    {
+      ...orderRateLimit(context),
+      schema: {
+        tags: ['trading'],
+        summary: 'Place several signed orders, one after the other',
+        description:
+          'One result per order, at its position: `placed`, or `problem` as the single endpoint would answer.',
+        body: object({ orders: Type.Array(PlaceOrderBody, { minItems: 1, maxItems: limits.batchOrdersMax }) }),
+        response: {
+          200: object({
+            results: Type.Array(
+              object({
+                status: Type.Integer({ description: '201 placed, 200 placed before, else the status of the problem.' }),
+                placed: Type.Optional(PlacedOrder),
+                problem: Type.Optional(Type.Object({}, { additionalProperties: true })),
+              }),
+            ),
+          }),
+        },
+      },
+    },
+    async (request) => {
+      const results: { status: number; placed?: PlacedOrder; problem?: object }[] = [];
+      const docsBase = docsBaseOf(request, dependencies.publicUrl);
+      for (const [index, body] of request.body.orders.entries()) {
+        try {
+          const { placed, isNew } = await context.desk.place(body);
+          results.push({ status: isNew ? 201 : 200, placed });
+        } catch (error) {
+          const problem = problemOf(toExchangeError(error), `/api/v1/orders/batch#${index}`, docsBase);
+          if (problem.status === 500) request.log.error({ err: error }, 'an order of a batch failed');
+          results.push({ status: problem.status, problem });
+        }
+      }
+      return { results };
+    },
+  );
+};

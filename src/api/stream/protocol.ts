@@ -1,0 +1,82 @@
+/** What a client may say on the WebSocket: one schema per `op`. `id` is echoed in the answer. */
+import { type Static, Type } from 'typebox';
+import { AddressIn, HashText, MarketSymbol, object, PlaceOrderBody, SignatureIn } from '../schemas.ts';
+
+const Id = Type.Optional(
+  Type.Union([Type.Integer(), Type.String({ maxLength: 64 })], {
+    description: 'an integer or a string of at most 64 characters',
+  }),
+);
+
+export const PUBLIC_CHANNELS = ['depth', 'trades', 'ticker', 'batches'] as const;
+export const PRIVATE_CHANNELS = ['orders', 'fills', 'balances'] as const;
+const Channel = Type.Enum([...PUBLIC_CHANNELS, ...PRIVATE_CHANNELS]);
+
+const Subscribe = object({
+  op: Type.Literal('subscribe'),
+  id: Id,
+  channel: Channel,
+  market: Type.Optional(MarketSymbol),
+});
+const Unsubscribe = object({
+  op: Type.Literal('unsubscribe'),
+  id: Id,
+  channel: Channel,
+  market: Type.Optional(MarketSymbol),
+});
+const Resume = object({
+  op: Type.Literal('resume'),
+  id: Id,
+  channel: Channel,
+  market: Type.Optional(MarketSymbol),
+  fromSeq: Type.Integer({ minimum: 0, description: 'the seq of the last message that was seen' }),
+});
+/** By an API key (HMAC over GET, /ws, the time and an empty body), or by the wallet over the Cancel message with the scope `login`. */
+const Login = object({
+  op: Type.Literal('login'),
+  id: Id,
+  timestamp: Type.Integer({ minimum: 0 }),
+  key: Type.Optional(Type.String({ maxLength: 64 })),
+  signature: SignatureOrHmac(),
+  account: Type.Optional(AddressIn),
+});
+const Place = object({ op: Type.Literal('place'), id: Id, ...PlaceOrderBody.properties });
+const Cancel = object({ op: Type.Literal('cancel'), id: Id, orderId: HashText });
+const CancelAll = object({ op: Type.Literal('cancelAll'), id: Id, market: Type.Optional(MarketSymbol) });
+const CancelOnDisconnect = object({ op: Type.Literal('cancelOnDisconnect'), id: Id, enabled: Type.Boolean() });
+const Ping = object({ op: Type.Literal('ping'), id: Id });
+
+function SignatureOrHmac() {
+  return Type.Union([SignatureIn, Type.String({ pattern: '^[0-9a-fA-F]{64}$' })]);
+}
+
+export const OPERATIONS = {
+  subscribe: Subscribe,
+  unsubscribe: Unsubscribe,
+  resume: Resume,
+  login: Login,
+  place: Place,
+  cancel: Cancel,
+  cancelAll: CancelAll,
+  cancelOnDisconnect: CancelOnDisconnect,
+  ping: Ping,
+} as const;
+
+export type ClientMessage =
+  | Static<typeof Subscribe>
+  | Static<typeof Unsubscribe>
+  | Static<typeof Resume>
+  | Static<typeof Login>
+  | Static<typeof Place>
+  | Static<typeof Cancel>
+  | Static<typeof CancelAll>
+  | Static<typeof CancelOnDisconnect>
+  | Static<typeof Ping>;
+
+export type MessageId = number | string | undefined;
+export type ChannelRequest = { readonly channel: string; readonly market?: string | undefined };
+export type PrivateChannel = (typeof PRIVATE_CHANNELS)[number];
+
+export function isPrivateChannel(channel: string): channel is PrivateChannel {
+  return (PRIVATE_CHANNELS as readonly string[]).includes(channel);
+}

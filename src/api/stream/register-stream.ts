@@ -1,0 +1,98 @@
+/** The WebSocket at /ws: sockets, their limits, and an orderly end. */
+import type { WebSocket } from 'ws';
+import { ProjectionWaiter } from '../../storage/queries/progress.ts';
+import type { ApiContext, ApiInstance } from '../context.ts';
+import { observeSockets } from '../metrics.ts';
+import { docsBaseOf, fieldErrorsOf } from '../problem.ts';
+import { AccountFeeds } from './account-feeds.ts';
+import { CLOSE_CODES, Connection } from './connection.ts';
+import { OPERATIONS } from './protocol.ts';
+import { PublicChannels } from './public-channels.ts';
+import { Session } from './session.ts';
+
+export function registerStream(app: ApiInstance, context: ApiContext): void {
+  const { dependencies, limits, catalogue, pool, clock } = context;
+  const onProblem = (error: unknown): void => app.log.error({ err: error }, 'the stream had a problem');
+  const waiter = new ProjectionWaiter(pool);
+  const publicChannels = new PublicChannels({ marketData: dependencies.marketData, catalogue, pool, clock, onProblem });
+  const feeds = new AccountFeeds({
+    events: dependencies.events,
+    pool,
+    catalogue,
+    waitForProjection: (sequence, timeoutMs) => waiter.waitFor(sequence, timeoutMs),
+    onProblem,
+  });
+  const connections = new Map<Connection, string>();
+  const socketsOf = (address: string): number => [...connections.values()].filter((other) => other === address).length;
+  const budgets = new MessageBudgets(limits.ordersMax, limits.windowMs);
+
+  if (dependencies.metrics !== undefined) {
+    observeSockets(dependencies.metrics, () => ({
+      sockets: connections.size,
+      subscriptions: [...connections.keys()].reduce((sum, connection) => sum + connection.subscriptionCount, 0),
+    }));
+  }
+
+  app.get('/ws', { websocket: true, schema: { hide: true } }, (socket: WebSocket, request) => {
+    const address = request.ip;
+    if (connections.size >= limits.socketsMax || socketsOf(address) >= limits.socketsPerAddressMax) {
+      socket.close(CLOSE_CODES.tooManyConnections, 'too many connections');
+      return;
+    }
+    const connection = new Connection(socket);
+    connections.set(connection, address);
+    const session = new Session(connection, {
+      context,
+      publicChannels,
+      feeds,
+      check: (op, message) => {
+        const validate = request.compileValidationSchema(OPERATIONS[op]);
+        return validate(message)
+          ? []
+          : fieldErrorsOf((validate.errors ?? []) as Parameters<typeof fieldErrorsOf>[0], 'body');
+      },
+      allow: () => budgets.take(address, performance.now()),
+      docsBase: docsBaseOf(request, dependencies.publicUrl),
+      logger: request.log,
+    });
+    socket.on('message', (bytes: Buffer) => void session.receive(bytes));
+    socket.on('error', (error) => request.log.debug({ err: error }, 'socket error'));
+    socket.on('close', () => {
+      connections.delete(connection);
+      void session.closed();
+    });
+  });
+
+  // Before the server stops listening, so that clients are told while their sockets still work.
+  app.addHook('preClose', async () => {
+    for (const connection of connections.keys()) connection.shutdown();
+  });
+  app.addHook('onClose', async () => {
+    await publicChannels.stop();
+    await feeds.stop();
+  });
+}
+
+/** Messages per address and window, over all its sockets. */
+class MessageBudgets {
+  readonly #max: number;
+  readonly #windowMs: number;
+  readonly #used = new Map<string, { windowStartMs: number; count: number }>();
+
+  constructor(max: number, windowMs: number) {
+    this.#max = max;
+    this.#windowMs = windowMs;
+  }
+
+  take(address: string, nowMs: number): boolean {
+    const used = this.#used.get(address);
+    if (used === undefined || nowMs - used.windowStartMs >= this.#windowMs) {
+      // Old windows are dropped all at once when the map has grown; they hold nothing that counts.
+      if (this.#used.size > 50_000) this.#used.clear();
+      this.#used.set(address, { windowStartMs: nowMs, count: 1 });
+      return true;
+    }
+    used.count++;
+    return used.count <= this.#max;
+  }
+}
