@@ -27,6 +27,7 @@ contract Vault is Custody, Settlement {
     }
 
     /// @dev Everything else of `IVault`.
+    // solhint-disable-next-line no-complex-fallback
     fallback() external {
         address target = EXTENSION;
         assembly ("memory-safe") {

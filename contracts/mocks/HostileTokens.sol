@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 pragma solidity 0.8.37;
 
-import { TestToken } from "./TestToken.sol";
+import { Refused, TestToken } from "./TestToken.sol";
 
 /// @title Keeps one in a hundred of every transfer.
 contract FeeOnTransferToken is TestToken {
@@ -100,13 +100,13 @@ contract MoodyToken is TestToken {
     }
 
     function _update(address from, address to, uint256 value) internal override {
-        require(!blocked[from] && !blocked[to], "blocked");
-        require(value != 0, "zero amount");
+        if (!(!blocked[from] && !blocked[to])) revert Refused("blocked");
+        if (!(value != 0)) revert Refused("zero amount");
         super._update(from, to, value);
     }
 
     function _act() private view {
-        require(mood != Mood.Reverts, "in a bad mood");
+        if (!(mood != Mood.Reverts)) revert Refused("in a bad mood");
         if (mood == Mood.ReturnsHuge) {
             assembly ("memory-safe") {
                 return(0, 1000000)

@@ -4,6 +4,7 @@ pragma solidity 0.8.37;
 import { IERC20 } from "@openzeppelin/contracts/token/ERC20/IERC20.sol";
 import { ECDSA } from "@openzeppelin/contracts/utils/cryptography/ECDSA.sol";
 import { IPermit2 } from "../interfaces/IExternals.sol";
+import { Refused } from "./TestToken.sol";
 
 /// @title Permit2's witness transfer with its hashing and unordered nonces, for chains that lack the original.
 contract TestPermit2 is IPermit2 {
@@ -22,9 +23,9 @@ contract TestPermit2 is IPermit2 {
         string calldata witnessTypeString,
         bytes calldata signature
     ) external {
-        require(block.timestamp <= permit.deadline, "expired");
-        require(!used[owner][permit.nonce], "nonce used");
-        require(transferDetails.requestedAmount <= permit.permitted.amount, "too much");
+        if (!(block.timestamp <= permit.deadline)) revert Refused("expired");
+        if (!(!used[owner][permit.nonce])) revert Refused("nonce used");
+        if (!(transferDetails.requestedAmount <= permit.permitted.amount)) revert Refused("too much");
         used[owner][permit.nonce] = true;
         bytes32 structHash = keccak256(
             abi.encode(
@@ -36,14 +37,10 @@ contract TestPermit2 is IPermit2 {
                 witness
             )
         );
-        require(
-            ECDSA.recover(keccak256(abi.encodePacked(hex"1901", domainSeparator(), structHash)), signature) == owner,
-            "signer"
-        );
-        require(
-            IERC20(permit.permitted.token).transferFrom(owner, transferDetails.to, transferDetails.requestedAmount),
-            "transfer"
-        );
+        if (!(ECDSA.recover(keccak256(abi.encodePacked(hex"1901", domainSeparator(), structHash)), signature) == owner))
+            revert Refused("signer");
+        if (!(IERC20(permit.permitted.token).transferFrom(owner, transferDetails.to, transferDetails.requestedAmount)))
+            revert Refused("transfer");
     }
 
     /// @notice Permit2's domain has no version.

@@ -4,6 +4,9 @@ pragma solidity 0.8.37;
 import { ERC20 } from "@openzeppelin/contracts/token/ERC20/ERC20.sol";
 import { ERC20Permit } from "@openzeppelin/contracts/token/ERC20/extensions/ERC20Permit.sol";
 
+/// @notice Why a mock refused.
+error Refused(string why);
+
 /// @title A well-behaved token for local chains: anyone may mint, permits work.
 contract TestToken is ERC20Permit {
     uint8 private immutable _DECIMALS;
@@ -39,6 +42,6 @@ contract TestWrappedEther is TestToken {
     function withdraw(uint256 amount) external {
         _burn(msg.sender, amount);
         (bool success, ) = msg.sender.call{ value: amount }("");
-        require(success, "ether refused");
+        if (!(success)) revert Refused("ether refused");
     }
 }

@@ -2,6 +2,7 @@
 pragma solidity 0.8.37;
 
 import { ECDSA } from "@openzeppelin/contracts/utils/cryptography/ECDSA.sol";
+import { Refused } from "./TestToken.sol";
 
 /// @title An ERC-1271 wallet that accepts its owner's ECDSA signature, and misbehaves on demand.
 contract TestWallet {
@@ -24,7 +25,7 @@ contract TestWallet {
     }
 
     receive() external payable {
-        require(!refusesEther, "no ether");
+        if (!(!refusesEther)) revert Refused("no ether");
     }
 
     /// @notice Sets the behaviour of signature checks.
@@ -64,7 +65,7 @@ contract TestWallet {
     /// @return magic when accepted.
     function isValidSignature(bytes32 hash, bytes calldata signature) external view returns (bytes4 magic) {
         Mood m = mood;
-        require(m != Mood.Reverts, "in a bad mood");
+        if (!(m != Mood.Reverts)) revert Refused("in a bad mood");
         if (m == Mood.ReturnsGarbage) return 0xdeadbeef;
         if (m == Mood.BurnsGas) {
             assembly ("memory-safe") {
