@@ -53,6 +53,7 @@ export type LeadOptions<Engine extends LeadingEngine> = {
   readonly clockStepMaxMs?: number;
   readonly bounds?: QueueBounds;
   readonly rowCommandsMax?: number;
+  readonly renewEveryMs?: number;
   readonly snapshotEveryCommands?: number;
   /** How often a standby reads new rows and looks at the lease. */
   readonly pollMs?: number;

@@ -95,7 +95,9 @@ export type EngineForm<Engine extends SequencedEngine> = {
   create(): Engine;
   /** @throws when the bytes are not a snapshot. */
   restore(body: Uint8Array): Engine;
+  /** Canonical: equal states give equal bytes. */
   encode(engine: Engine): Uint8Array;
+  /** SHA-256 of what `encode` gives. */
   stateHash(engine: Engine): Hex;
 };
 

@@ -334,6 +334,7 @@ export class Sequencer<Engine extends LeadingEngine> {
       (cause: unknown) => {
         this.#options.onProblem({ message: `the receipts of row ${row.hash} could not be signed`, cause });
         settleAll(committed, { kind: 'unknown' });
+        this.#fail(cause);
       },
     );
     this.#options.snapshots.offer(row);

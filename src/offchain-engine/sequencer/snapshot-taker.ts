@@ -4,6 +4,7 @@
  */
 import { RULES_VERSION } from '../../domain/commands.ts';
 import type { JournalRow } from '../../domain/journal.ts';
+import { sha256, toHex } from './journal-row.ts';
 import type { EngineForm, ProblemListener, SequencedEngine, SnapshotStore } from './ports.ts';
 
 export type SnapshotTakerOptions<Engine extends SequencedEngine> = {
@@ -31,12 +32,13 @@ export class SnapshotTaker<Engine extends SequencedEngine = SequencedEngine> {
     if (!due || this.#writing !== undefined) return;
     this.#lastSequence = row.lastSequence;
     const { engine, form, store, onProblem } = this.#options;
+    const body = form.encode(engine);
     const snapshot = {
       sequence: row.lastSequence,
       rulesVersion: RULES_VERSION,
-      stateHash: form.stateHash(engine),
+      stateHash: toHex(sha256(body)),
       journalHash: row.hash,
-      body: form.encode(engine),
+      body,
     };
     this.#writing = store
       .save(snapshot)
