@@ -29,11 +29,9 @@ export const REJECT_REASONS = {
   post_only_would_cross: 'A post-only order would have traded at once.',
   post_only_not_resting: 'Post-only needs a time in force that rests (gtc or gtd).',
   fill_or_kill_unfillable: 'The book cannot fill the whole order now.',
-  self_trade: 'The order would trade with the same account.',
   order_not_found: 'There is no live order with this nonce.',
   stop_would_trigger: 'The trigger price has been reached already.',
   bad_stop: 'A stop order needs a trigger price above zero and cannot be post-only.',
-  too_many_accounts: 'The exchange has reached its limit of accounts.',
   order_not_registered: 'The order is not registered on chain.',
   book_full: 'The book has reached its limit of resting orders.',
 } as const;
