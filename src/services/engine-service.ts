@@ -1,0 +1,251 @@
+/**
+ * The engine process: waits for leadership, then sequences commands, publishes events, and hands sealed batches to the outbox.
+ *
+ * What ends it ends the process: a lost leadership, a journal that does not verify, a batch that contradicts the outbox. The next
+ * start recovers from the journal.
+ */
+import type { Pool } from 'pg';
+import type { Logger } from 'pino';
+import type { ChainFacts } from '../api/context.ts';
+import { createRowSigner } from '../chain/receipts.ts';
+import type { SealedBatch } from '../domain/batches.ts';
+import type { ChainCommand, EngineLimits, OperatorCommand } from '../domain/commands.ts';
+import { ExchangeError } from '../domain/errors.ts';
+import type { AppliedCommand } from '../domain/events.ts';
+import type { JournalRow } from '../domain/journal.ts';
+import type { MarketParameters } from '../domain/markets.ts';
+import { type Hex, type JournalSequence, type Ppm, quanta } from '../domain/units.ts';
+import { startFeed } from '../indexer/feed-engine.ts';
+import type { BookSnapshot, Level, Transport } from '../messaging/port.ts';
+import type { Engine } from '../offchain-engine/engine.ts';
+import { SYSTEM_CLOCK } from '../offchain-engine/sequencer/command-clock.ts';
+import { type Leading, leadJournal } from '../offchain-engine/sequencer/lead.ts';
+import type { SealPolicy } from '../offchain-engine/sequencer/sealing.ts';
+import { createJournalCommands } from '../settlement/journal-commands.ts';
+import { createPublisher } from '../settlement/publish-batch.ts';
+import { decideSeal } from '../settlement/seal-policy.ts';
+import { createLocalEngineSigner } from '../settlement/signers.ts';
+import { PostgresJournal } from '../storage/journal/postgres-journal.ts';
+import { PostgresLeadership } from '../storage/leadership.ts';
+import { PostgresSnapshots } from '../storage/snapshots.ts';
+import type { Settings } from './config.ts';
+import { ENGINE_FORM } from './engine-form.ts';
+
+const LIMITS: EngineLimits = {
+  openOrdersPerAccountMax: 500,
+  batchesInFlightMax: 64,
+  unsettledAgeMaxMs: 30 * 60_000,
+  orderAgeMaxMs: 10 * 60_000,
+};
+
+const PARAMETERS: MarketParameters = {
+  makerFeePpm: 200 as Ppm,
+  takerFeePpm: 500 as Ppm,
+  minNotional: quanta(1_000_000),
+  priceBandPpm: 0,
+};
+
+const PUBLISH_RETRY_MS = 500;
+
+export type EngineServiceOptions = {
+  readonly pool: Pool;
+  readonly transport: Transport;
+  readonly chain: ChainFacts;
+  readonly engineKey: Hex;
+  readonly settings: Settings;
+  /** Unique per process and start. */
+  readonly owner: string;
+  readonly logger: Logger;
+  /** The journal has grown: projections may follow. */
+  readonly onJournaled?: () => void;
+  /** A batch is in the outbox. */
+  readonly onPublished?: () => void;
+  readonly signal?: AbortSignal;
+};
+
+export type EngineService = {
+  readonly leading: Leading<Engine>;
+  /** Rejects when the service had to stop by itself; the process must end. */
+  readonly done: Promise<void>;
+  /** Journals an operator's decision. @throws ExchangeError OVERLOADED or STATUS_UNKNOWN */
+  readonly submitOperator: (command: OperatorCommand) => Promise<void>;
+  /** New final vault events may be there. */
+  readonly wakeFeed: () => void;
+  /** Answers what was accepted, writes a snapshot, gives the leadership up. */
+  readonly stop: () => Promise<void>;
+};
+
+/** Resolves once this process leads; until then it follows the journal as a standby. */
+export async function startEngineService(options: EngineServiceOptions): Promise<EngineService> {
+  const { pool, transport, chain, owner, logger } = options;
+  const journal = new PostgresJournal({ pool, owner });
+  const snapshots = new PostgresSnapshots({ pool });
+  const failure = Promise.withResolvers<never>();
+  failure.promise.catch(() => undefined);
+
+  let engine: Engine | undefined;
+  const publishing = createBatchPublishing(options, () => engine, failure.reject);
+  const onProblem = ({ message, cause }: { message: string; cause: unknown }): void =>
+    logger.warn({ err: cause }, message);
+
+  const leading = await leadJournal({
+    journal,
+    leadership: new PostgresLeadership({ pool, owner }),
+    snapshots,
+    form: ENGINE_FORM,
+    wall: SYSTEM_CLOCK,
+    genesis: {
+      kind: 'genesis',
+      chainId: chain.chainId,
+      vault: chain.vault,
+      deployedAtMs: chain.deployedAtMs,
+      limits: LIMITS,
+      defaultParameters: PARAMETERS,
+      withdrawalFees: [],
+    },
+    sign: createRowSigner(options.engineKey, chain.domain),
+    seal: createSealPolicy(options.settings),
+    snapshotEveryCommands: options.settings.SNAPSHOT_COMMANDS,
+    // Only the local chain runs on laptops, which sleep.
+    ...(options.settings.RPC_URL === undefined ? { clockStepMaxMs: Number.POSITIVE_INFINITY } : {}),
+    onProblem,
+    onClockJump: (jump) => logger.error(jump, 'the clock jumped; time stands still until it is confirmed'),
+    onLeading: async (taken) => {
+      engine = taken.engine;
+      logger.info({ epoch: taken.epoch, sequence: taken.engine.lastSequence }, 'leading');
+      for (const batch of taken.engine.batchesInFlight()) publishing.publish(batch, await rowOfSeal(journal, batch));
+    },
+    onApplied: (applied, row) => {
+      transport.publish(applied);
+      publishing.publishSealed(applied, row);
+      options.onJournaled?.();
+    },
+    ...(options.signal === undefined ? {} : { signal: options.signal }),
+  });
+  const { sequencer } = leading;
+  const stopServing = await Promise.all([
+    transport.serveCommands((command, submitted) => sequencer.submit(command, submitted)),
+    transport.serveSnapshots(() => bookSnapshot(leading.engine)),
+  ]);
+  const feed = startFeed({
+    pool,
+    lastAppliedSequence: () => leading.engine.lastChainEventSequence,
+    submit: (command: ChainCommand) => committed(sequencer.submitChain(command), command.kind),
+    onWarning: (message, error) => logger.warn({ err: error }, message),
+  });
+
+  const stop = async (): Promise<void> => {
+    await feed.stop();
+    for (const end of stopServing) await end();
+    await sequencer.stop();
+    await publishing.idle();
+    await saveFinalSnapshot(journal, snapshots, leading.engine);
+  };
+  return {
+    leading,
+    done: Promise.race([sequencer.stopped, failure.promise]),
+    submitOperator: (command) => committed(sequencer.submitOperator(command), command.kind),
+    wakeFeed: feed.wake,
+    stop,
+  };
+}
+
+async function committed(
+  reply: Promise<{ kind: 'committed' | 'overloaded' | 'unknown' }>,
+  what: string,
+): Promise<void> {
+  const { kind } = await reply;
+  if (kind === 'overloaded')
+    throw new ExchangeError('OVERLOADED', `the engine did not take ${what}; it is tried again`);
+  if (kind === 'unknown') throw new ExchangeError('STATUS_UNKNOWN', `whether the engine took ${what} is not known`);
+}
+
+/** A batch is sealed when it is full or its oldest trade or withdrawal is due. */
+function createSealPolicy(settings: Settings): SealPolicy {
+  const seal = {
+    tradesMax: settings.SEAL_TRADES,
+    withdrawalsMax: 50,
+    tradeAgeMaxMs: settings.SEAL_AGE_MS,
+    withdrawalAgeMaxMs: settings.SEAL_AGE_MS,
+    ageMinMs: settings.SEAL_AGE_MS,
+  };
+  return (facts) => decideSeal(facts, seal, undefined);
+}
+
+/** Sealed batches go to the outbox in order, tried again while the database is away; anything else that fails ends the process. */
+function createBatchPublishing(
+  options: EngineServiceOptions,
+  engine: () => Engine | undefined,
+  fail: (error: unknown) => void,
+) {
+  const { pool, chain, logger } = options;
+  const publisher = createPublisher({
+    pool,
+    domain: chain.domain,
+    signer: createLocalEngineSigner(options.engineKey),
+    readCommands: createJournalCommands(pool),
+    market: (index) => engine()?.core.markets[index]?.market,
+  });
+  let last: Promise<void> = Promise.resolve();
+
+  const publishOne = async (batch: SealedBatch, row: JournalRow, sealedAtMs: number): Promise<void> => {
+    for (;;) {
+      try {
+        await publisher.publish({ batch, journalHash: row.hash, sealedAtMs });
+        options.onPublished?.();
+        return;
+      } catch (error) {
+        if (!(error instanceof ExchangeError && error.retryable)) throw error;
+        logger.warn({ err: error, batchId: batch.batchId }, 'the batch could not be published; trying again');
+        await new Promise((resolve) => setTimeout(resolve, PUBLISH_RETRY_MS));
+      }
+    }
+  };
+  const publish = (batch: SealedBatch, row: JournalRow, sealedAtMs = row.committedAtMs as number): void => {
+    last = last.then(() => publishOne(batch, row, sealedAtMs)).catch(fail);
+  };
+  return {
+    publish,
+    publishSealed(applied: readonly AppliedCommand[], row: JournalRow): void {
+      for (const { events, timestampMs } of applied) {
+        for (const event of events) if (event.kind === 'batchSealed') publish(event.batch, row, timestampMs);
+      }
+    },
+    idle: () => last,
+  };
+}
+
+async function rowOfSeal(journal: PostgresJournal, batch: SealedBatch): Promise<JournalRow> {
+  for await (const row of journal.rowsFrom(batch.journalSequence)) return row;
+  throw new ExchangeError('JOURNAL_CORRUPT', `the journal has no row with command ${batch.journalSequence}`);
+}
+
+function bookSnapshot(engine: Engine): BookSnapshot {
+  const levels = (market: number, side: 'buy' | 'sell'): Level[] =>
+    engine.levels(market, side).map(({ price, size }) => [price, size]);
+  return {
+    sequence: engine.lastSequence as JournalSequence,
+    books: engine.core.markets.map(({ index }) => ({
+      market: index,
+      bids: levels(index, 'buy'),
+      asks: levels(index, 'sell'),
+    })),
+  };
+}
+
+/** A clean stop leaves a snapshot at the journal's end, so that the next start need not replay. */
+async function saveFinalSnapshot(
+  journal: PostgresJournal,
+  snapshots: PostgresSnapshots,
+  engine: Engine,
+): Promise<void> {
+  const row = await journal.lastRow();
+  if (row === undefined || row.lastSequence !== engine.lastSequence) return;
+  await snapshots.save({
+    sequence: row.lastSequence,
+    rulesVersion: row.rulesVersion,
+    stateHash: ENGINE_FORM.stateHash(engine),
+    journalHash: row.hash,
+    body: ENGINE_FORM.encode(engine),
+  });
+}

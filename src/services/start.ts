@@ -1,0 +1,302 @@
+/**
+ * `npm start`: the exchange in one process. What is not named in the environment is embedded: PostgreSQL, an EVM node with the
+ * deployed vault and test tokens, demo traders. Ctrl-C stops everything in order; starting again continues.
+ */
+import { randomBytes } from 'node:crypto';
+import { mkdir, readFile, writeFile } from 'node:fs/promises';
+import { join, resolve } from 'node:path';
+import { createPublicClient, encodeFunctionData, http, parseAbi } from 'viem';
+import { mnemonicToAccount, privateKeyToAccount } from 'viem/accounts';
+import { deployLocal } from '../../scripts/deploy.ts';
+import type { Finality } from '../chain/finality.ts';
+import { ExchangeError } from '../domain/errors.ts';
+import type { Address, Hex } from '../domain/units.ts';
+import { loadChainIdentity } from '../indexer/store-chain.ts';
+import { createTransactionSender } from '../sdk/transactions.ts';
+import { migrate, openDatabase } from '../storage/database.ts';
+import { addressSetting, keySetting, readSettings, rpcUrls, type Settings } from './config.ts';
+import { type DemoTraders, startDemoTraders } from './demo-traders.ts';
+import { startEmbeddedPostgres } from './embedded-postgres.ts';
+import { type Exchange, startExchange } from './exchange.ts';
+import { LOCAL_ACCOUNTS, localKey } from './local-keys.ts';
+import { LOCAL_CHAIN_ID, LOCAL_MNEMONIC, startLocalNode } from './local-node.ts';
+import { createLogger } from './logger.ts';
+
+type Stoppable = { readonly name: string; readonly stop: () => Promise<void> };
+
+const say = (line = ''): void => void process.stdout.write(`${line}\n`);
+
+async function main(): Promise<void> {
+  const settings = readSettings({ LOG_LEVEL: 'warn', ...process.env });
+  const running: Stoppable[] = [];
+  const ended = Promise.withResolvers<number>();
+  let stopRequested = false;
+  const onSignal = (signal: NodeJS.Signals): void => {
+    // A second Ctrl-C does not wait: what is committed survives anyway.
+    if (stopRequested) process.exit(130);
+    stopRequested = true;
+    say(`\n${signal}: stopping …`);
+    ended.resolve(0);
+  };
+  process.on('SIGINT', onSignal);
+  process.on('SIGTERM', onSignal);
+
+  let code: number;
+  try {
+    // A signal while parts are starting waits for them, so that none is left behind.
+    await startAll(settings, running, ended);
+    code = await ended.promise;
+  } catch (error) {
+    say();
+    process.stderr.write(`${explain(error, settings)}\n`);
+    code = 1;
+  }
+  // Reverse order: who uses before who is used.
+  for (let part = running.pop(); part !== undefined; part = running.pop()) {
+    try {
+      await part.stop();
+    } catch (error) {
+      process.stderr.write(`${part.name} did not stop cleanly: ${String(error)}\n`);
+      code = 1;
+    }
+  }
+  if (stopRequested) say('Stopped.');
+  process.exit(code);
+}
+
+async function startAll(settings: Settings, running: Stoppable[], ended: PromiseWithResolvers<number>): Promise<void> {
+  say('Tallystick: signed orders, matched off chain, settled on chain, reconciled.\n');
+  const logger = createLogger(settings.LOG_LEVEL, 'exchange');
+  const directory = resolve(settings.DATA_DIRECTORY);
+  await mkdir(directory, { recursive: true });
+
+  const databaseUrl = settings.DATABASE_URL ?? (await startDatabase(directory, running));
+  const nodes = settings.RPC_URL === undefined ? [await startNode(directory, running)] : rpcUrls(settings);
+  const rpcUrl = nodes[0] ?? '';
+  const chainId = await timed(
+    'chain',
+    () => readChainId(rpcUrl),
+    (id) => `id ${id} at ${hostOf(rpcUrl)}`,
+  );
+  const keys = chooseKeys(settings, chainId);
+  await migrate(databaseUrl);
+  const apiKeySecret = settings.API_KEY_SECRET ?? (await readOrCreateSecret(directory));
+  const vault = await findVault(settings, databaseUrl, rpcUrl, chainId, keys.engine);
+  const exchange = await timed(
+    'exchange',
+    () =>
+      startExchange({
+        settings,
+        databaseUrl,
+        rpcUrls: nodes,
+        vault,
+        engineKey: keys.engine,
+        submitterKey: keys.submitter,
+        apiKeySecret,
+        finality: finalityOf(settings, chainId),
+        publicRpcUrl: chainId === LOCAL_CHAIN_ID ? rpcUrl : undefined,
+        logger,
+      }),
+    ({ url }) => `listens at ${url}`,
+  );
+  running.push({ name: 'exchange', stop: exchange.stop });
+  exchange.done.catch((error: unknown) => {
+    logger.fatal({ err: error }, 'a part of the exchange had to stop');
+    process.stderr.write(`The exchange had to stop: ${error instanceof Error ? error.message : String(error)}\n`);
+    ended.resolve(1);
+  });
+  if (chainId === LOCAL_CHAIN_ID && settings.DEMO_TRADERS !== 'off') {
+    const traders = await startTraders(exchange, rpcUrl, logger);
+    running.push({ name: 'demo traders', stop: traders.stop });
+  }
+  await printSummary({ settings, exchange, vault, rpcUrl, chainId, databaseUrl });
+}
+
+async function startDatabase(directory: string, running: Stoppable[]): Promise<string> {
+  const postgres = await timed(
+    'database',
+    () => startEmbeddedPostgres({ dataDirectory: join(directory, 'postgres') }),
+    ({ port, adopted }) => `embedded PostgreSQL on port ${port}${adopted ? ', still running from before' : ''}`,
+  );
+  running.push({ name: 'PostgreSQL', stop: postgres.stop });
+  return postgres.url;
+}
+
+async function startNode(directory: string, running: Stoppable[]): Promise<string> {
+  const node = await timed(
+    'node',
+    () => startLocalNode({ blockTimeSeconds: 1, stateFile: join(directory, 'chain.json') }),
+    ({ rpcUrl }) => `local EVM node at ${rpcUrl}`,
+  );
+  running.push({ name: 'local node', stop: node.stop });
+  return node.rpcUrl;
+}
+
+/** Prints how long a step took; long steps are announced when they begin. */
+async function timed<T>(name: string, work: () => Promise<T>, describe: (result: T) => string): Promise<T> {
+  const startedAt = performance.now();
+  const result = await work();
+  const seconds = ((performance.now() - startedAt) / 1000).toFixed(1);
+  say(`  ${name.padEnd(10)} ${describe(result)} (${seconds} s)`);
+  return result;
+}
+
+const readChainId = (rpcUrl: string): Promise<number> => createPublicClient({ transport: http(rpcUrl) }).getChainId();
+
+const hostOf = (url: string): string => new URL(url).host;
+
+/** @throws ExchangeError CONFIGURATION when keys are missing, or the public test keys would be used on another chain. */
+function chooseKeys(settings: Settings, chainId: number): { engine: Hex; submitter: Hex } {
+  const engine = keySetting(settings.ENGINE_PRIVATE_KEY);
+  const submitter = keySetting(settings.SUBMITTER_PRIVATE_KEY);
+  if (chainId === LOCAL_CHAIN_ID) {
+    return {
+      engine: engine ?? localKey(LOCAL_ACCOUNTS.engine),
+      submitter: submitter ?? localKey(LOCAL_ACCOUNTS.submitter),
+    };
+  }
+  if (engine === undefined || submitter === undefined) {
+    throw new ExchangeError(
+      'CONFIGURATION',
+      `Chain ${chainId} is not the local one: set ENGINE_PRIVATE_KEY and SUBMITTER_PRIVATE_KEY.`,
+    );
+  }
+  const known = new Set(
+    Array.from({ length: 10 }, (_, index) => mnemonicToAccount(LOCAL_MNEMONIC, { addressIndex: index }).address),
+  );
+  if ([engine, submitter].some((key) => known.has(privateKeyToAccount(key).address))) {
+    throw new ExchangeError(
+      'CONFIGURATION',
+      `The public test keys are not used on chain ${chainId}: everyone knows them.`,
+    );
+  }
+  return { engine, submitter };
+}
+
+/** The vault of the settings, or the one this database belongs to, or on the local chain a new one. */
+async function findVault(
+  settings: Settings,
+  databaseUrl: string,
+  rpcUrl: string,
+  chainId: number,
+  engineKey: Hex,
+): Promise<Address> {
+  const given = addressSetting(settings.VAULT_ADDRESS);
+  if (given !== undefined) return given;
+  const pool = openDatabase({ url: databaseUrl, applicationName: 'tallystick-start', connectionsMax: 1 });
+  const identity = await loadChainIdentity(pool).finally(() => pool.end());
+  if (identity !== undefined) return identity.vault;
+  if (chainId !== LOCAL_CHAIN_ID) {
+    throw new ExchangeError('CONFIGURATION', `Set VAULT_ADDRESS to the vault deployed on chain ${chainId}.`);
+  }
+  const deployment = await timed(
+    'contracts',
+    () =>
+      deployLocal({
+        rpcUrl,
+        deployerKey: localKey(LOCAL_ACCOUNTS.deployer),
+        overrides: { engineKey: privateKeyToAccount(engineKey).address },
+      }),
+    ({ vault }) => `vault deployed at ${vault}`,
+  );
+  return deployment.vault;
+}
+
+function finalityOf(settings: Settings, chainId: number): Finality {
+  const given = settings.FINALITY ?? (chainId === LOCAL_CHAIN_ID ? '2' : 'finalized');
+  return given === 'finalized' ? { kind: 'tag', tag: 'finalized' } : { kind: 'confirmations', count: Number(given) };
+}
+
+async function readOrCreateSecret(directory: string): Promise<string> {
+  const file = join(directory, 'api-key-secret');
+  const existing = await readFile(file, 'utf8').catch(() => '');
+  if (existing.trim().length >= 32) return existing.trim();
+  const secret = randomBytes(32).toString('base64url');
+  await writeFile(file, `${secret}\n`, { mode: 0o600 });
+  return secret;
+}
+
+async function startTraders(
+  exchange: Exchange,
+  rpcUrl: string,
+  logger: ReturnType<typeof createLogger>,
+): Promise<DemoTraders> {
+  await fundYours(exchange.url, rpcUrl);
+  const { makers, takers } = LOCAL_ACCOUNTS;
+  return startDemoTraders({ url: exchange.url, rpcUrl, makers, takers, logger });
+}
+
+/** Test tokens in the wallets that are offered to the reader, once. */
+async function fundYours(url: string, rpcUrl: string): Promise<void> {
+  const mintAbi = parseAbi([
+    'function mint(address to, uint256 amount)',
+    'function balanceOf(address owner) view returns (uint256)',
+  ]);
+  const deadlineMs = performance.now() + 30_000;
+  const listed = async (): Promise<{ token: Address; decimals: number }[]> => {
+    const response = await fetch(`${url}/api/v1/assets`);
+    return ((await response.json()) as { data: { token: Address; decimals: number }[] }).data;
+  };
+  let assets = await listed();
+  // Listings are known once their block is final and the engine has applied them.
+  while (assets.length < 2 && performance.now() < deadlineMs) {
+    await new Promise((wake) => setTimeout(wake, 200));
+    assets = await listed();
+  }
+  const deployer = privateKeyToAccount(localKey(LOCAL_ACCOUNTS.deployer));
+  const sender = createTransactionSender({ wallet: deployer, rpcUrl, chainId: LOCAL_CHAIN_ID });
+  for (const index of LOCAL_ACCOUNTS.yours) {
+    const owner = mnemonicToAccount(LOCAL_MNEMONIC, { addressIndex: index }).address;
+    for (const { token, decimals } of assets) {
+      const held = await sender.publicClient.readContract({
+        address: token,
+        abi: mintAbi,
+        functionName: 'balanceOf',
+        args: [owner],
+      });
+      if (held > 0n) continue;
+      const amount = 10_000n * 10n ** BigInt(decimals);
+      await sender.send({
+        to: token,
+        data: encodeFunctionData({ abi: mintAbi, functionName: 'mint', args: [owner, amount] }),
+      });
+    }
+  }
+}
+
+async function printSummary(options: {
+  settings: Settings;
+  exchange: Exchange;
+  vault: Address;
+  rpcUrl: string;
+  chainId: number;
+  databaseUrl: string;
+}): Promise<void> {
+  const { settings, exchange, vault, rpcUrl, chainId } = options;
+  say();
+  say(`  Web page     ${exchange.url}`);
+  say(`  API          ${exchange.url}/api/v1   documentation ${exchange.url}/docs`);
+  say(`  Operations   ${exchange.operationsUrl}/readyz  /metrics`);
+  say(`  Vault        ${vault} on chain ${chainId}, node ${hostOf(rpcUrl)}`);
+  if (settings.DATABASE_URL === undefined)
+    say(`  Files        ${resolve(settings.DATA_DIRECTORY)} (delete it to begin anew)`);
+  if (chainId === LOCAL_CHAIN_ID) {
+    say();
+    say('  Wallets with test tokens, for you (public test keys, local chain only):');
+    for (const index of LOCAL_ACCOUNTS.yours) {
+      say(`    ${mnemonicToAccount(LOCAL_MNEMONIC, { addressIndex: index }).address}  ${localKey(index)}`);
+    }
+  }
+  say('\nReady. Ctrl-C stops everything; starting again continues.');
+}
+
+function explain(error: unknown, settings: Settings): string {
+  const { code, message } = error as { code?: unknown; message?: unknown };
+  if (code === 'EADDRINUSE') {
+    return `A port is taken (${String(message)}). Set PORT and OPERATIONS_PORT (now ${settings.PORT} and ${settings.OPERATIONS_PORT}), or 0 for any free one.`;
+  }
+  if (error instanceof ExchangeError) return `${error.code}: ${error.message}`;
+  return error instanceof Error ? (error.stack ?? error.message) : String(error);
+}
+
+await main();
