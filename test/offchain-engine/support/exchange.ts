@@ -51,6 +51,7 @@ export type OrderTerms = Partial<Omit<NewOrder, 'sizeLots' | 'priceTicks'>> & {
   size: number;
   price: number;
 };
+type WithdrawalTerms = Partial<Omit<NewWithdrawal, 'amount'>> & { account: Address; amount: number };
 type Options = { limits?: Partial<EngineLimits>; parameters?: Partial<MarketParameters>; withdrawalFee?: number };
 
 export class Exchange {
@@ -153,7 +154,7 @@ export class Exchange {
     return this.apply({ kind: 'cancelOrder', order: keyOf(order) });
   }
 
-  withdrawal(terms: Partial<NewWithdrawal> & { account: Address; amount: number }): NewWithdrawal {
+  withdrawal(terms: WithdrawalTerms): NewWithdrawal {
     const number = ++this.#orders;
     return {
       asset: QUOTE,
@@ -170,7 +171,7 @@ export class Exchange {
     };
   }
 
-  withdraw(terms: Partial<NewWithdrawal> & { account: Address; amount: number }): readonly EngineEvent[] {
+  withdraw(terms: WithdrawalTerms): readonly EngineEvent[] {
     return this.apply({ kind: 'requestWithdrawal', withdrawal: this.withdrawal(terms) });
   }
 
