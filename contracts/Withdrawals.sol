@@ -43,7 +43,7 @@ abstract contract Withdrawals is VaultStorage {
     uint256 internal constant W_TRANSFER_FAILED = 11;
 
     address internal constant NATIVE = 0xEeeeeEeeeEeEeeEeEeEeeEEEeeeeEeeeeeeeEEeE;
-    uint256 private constant _WITHDRAWAL_BYTES = 50;
+    uint256 private constant _WITHDRAWAL_BYTES = 56;
 
     /// @dev Executes the withdrawals at the end of a batch's content, one by one against storage, all pages having been written.
     /// @param cursor calldata offset of the first withdrawal.
