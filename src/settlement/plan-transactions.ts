@@ -10,7 +10,7 @@
  *
  * Safe at any answer: the vault takes batch ids in order and once, so a superfluous transaction can revert, never settle twice.
  */
-import { bumpFees, type Fees, isIncludable, maxFees, replaces } from './fees.ts';
+import { bumpFees, type Fees, isIncludable, maxFees } from './fees.ts';
 import type { OutboxTransaction } from './outbox.ts';
 
 export type PlanInput = {
@@ -80,7 +80,8 @@ function planSlot(input: PlanInput, batchId: number, txNonce: number): PlannedAc
   if (!known && isUnderpriced(own.lastError)) return sign(raised, 'underpriced');
   const waited = input.nowMs - own.createdAtMs >= input.bumpAfterMs;
   if (!isIncludable(own.fees, input.baseFee)) {
-    if (waited || replaces(input.suggested, own.fees)) return sign(known ? raised : input.suggested, 'unincludable');
+    const better = input.suggested.maxFeePerGas >= bumpFees(own.fees).maxFeePerGas;
+    if (waited || better) return sign(known ? raised : input.suggested, 'unincludable');
   } else if (known && waited) {
     return sign(raised, 'too_slow');
   }

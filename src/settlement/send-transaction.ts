@@ -137,9 +137,12 @@ async function findReverts(
   return { count, lastMs };
 }
 
-/** A batch whose transactions revert though the simulation passed costs gas each time: wait ever longer, at most ten minutes. */
+/**
+ * A batch whose transactions revert though the simulation passed costs gas each time: wait ever longer, at most ten minutes. The first
+ * revert is free: it befalls a batch whose predecessor's place was taken by a stranger's transaction.
+ */
 function revertBackoffMs(count: number): number {
-  return Math.min(600_000, 2_500 * 2 ** count);
+  return count < 2 ? 0 : Math.min(600_000, 2_500 * 2 ** count);
 }
 
 /** Undefined when the node has the transaction now, its words otherwise. */

@@ -1,8 +1,18 @@
 import assert from 'node:assert/strict';
+import { setTimeout as sleep } from 'node:timers/promises';
 import pg from 'pg';
+import { createWalletClient, http } from 'viem';
+import { mnemonicToAccount, privateKeyToAccount } from 'viem/accounts';
+import { foundry } from 'viem/chains';
+import { LOCAL_MNEMONIC } from '../../src/services/local-node.ts';
+import { readBatchToSettle } from '../../src/settlement/outbox.ts';
+import { encodeSettle } from '../../src/settlement/settle-call.ts';
+import { createLocalTransactionSigner } from '../../src/settlement/signers.ts';
+import type { Submitter } from '../../src/settlement/submitter.ts';
 import { useTestDatabase } from '../support/database.ts';
 import { useLocalNode } from '../support/local-node.ts';
-import { createVaultBench, type VaultBench } from './vault-bench.ts';
+import { type RpcProxy, startRpcProxy } from '../support/rpc-proxy.ts';
+import { createVaultBench, rpcPool, SUBMITTER_KEY, type VaultBench } from './vault-bench.ts';
 
 describe('the submitter on a real node', () => {
   let pool: pg.Pool;
@@ -47,5 +57,299 @@ describe('the submitter on a real node', () => {
     assert.deepEqual(await states(), ['final', 'final']);
     assert.equal(submitter.status().transactionsSigned, 2);
     await submitter.stop();
+  });
+
+  const transactions = async () => {
+    const { rows } = await pool.query<{
+      tx_hash: Buffer;
+      batch_id: string;
+      tx_nonce: string;
+      max_fee_per_gas: string;
+      send_count: number;
+    }>(
+      'SELECT tx_hash, batch_id, tx_nonce, max_fee_per_gas, send_count FROM batch_transactions ORDER BY created_at, tx_nonce',
+    );
+    return rows.map((row) => ({
+      txHash: `0x${row.tx_hash.toString('hex')}`,
+      batchId: Number(row.batch_id),
+      txNonce: Number(row.tx_nonce),
+      maxFee: BigInt(row.max_fee_per_gas),
+      sends: row.send_count,
+    }));
+  };
+  const openIncidents = async (): Promise<string[]> => {
+    const { rows } = await pool.query<{ kind: string }>('SELECT kind FROM incidents WHERE closed_at IS NULL');
+    return rows.map((row) => row.kind);
+  };
+
+  /** Turns and blocks until everything is final; each batch must have been settled by exactly one event. */
+  async function settleAll(submitter: Submitter, batches: number): Promise<void> {
+    for (let round = 0; round < 12; round++) {
+      await submitter.turn();
+      await bench.mine();
+      const now = await states();
+      if (now.length === batches && now.every((state) => state === 'final')) break;
+    }
+    assert.deepEqual(
+      await states(),
+      Array.from({ length: batches }, () => 'final'),
+    );
+    assert.equal(await bench.lastBatchId(), batches);
+  }
+
+  /** Runs `work` against a proxy in front of the node. */
+  async function throughProxy(work: (proxy: RpcProxy, submitter: Submitter) => Promise<void>): Promise<void> {
+    const proxy = await startRpcProxy(bench.rpcUrl);
+    try {
+      await work(proxy, bench.createSubmitter(pool, { rpc: rpcPool(proxy.url) }));
+    } finally {
+      await proxy.stop();
+    }
+  }
+  const isSend = (calls: readonly { method: string }[]): boolean =>
+    calls.some(({ method }) => method === 'eth_sendRawTransaction');
+  const leaseEnds = (): Promise<void> => sleep(350);
+
+  it('sends the persisted bytes after it was killed between persisting and sending', async () => {
+    await bench.publish(pool, 1, 1);
+    await throughProxy(async (proxy, first) => {
+      proxy.breakRequest = (calls) => (isSend(calls) ? { kind: 'reset' } : undefined);
+      await first.turn();
+    });
+    const [persisted] = await transactions();
+    assert.equal(await bench.rpc('eth_getTransactionByHash', persisted?.txHash), null);
+    await leaseEnds();
+    await settleAll(bench.createSubmitter(pool), 1);
+    assert.deepEqual(
+      (await transactions()).map(({ txHash }) => txHash),
+      [persisted?.txHash],
+    );
+  });
+
+  it('neither sends twice nor signs again when the reply to a send was lost', async () => {
+    await bench.publish(pool, 1, 1);
+    await throughProxy(async (proxy, first) => {
+      proxy.breakRequest = (calls) => (isSend(calls) ? { kind: 'cut' } : undefined);
+      await first.turn();
+      assert.equal(first.status().waitingFor, 'rpc');
+    });
+    await leaseEnds();
+    await settleAll(bench.createSubmitter(pool), 1);
+    const [only, ...others] = await transactions();
+    assert.deepEqual([only?.sends, others.length], [1, 0]);
+  });
+
+  it('settles once when it was killed after sending, before it recorded anything', async () => {
+    await bench.publish(pool, 1, 1);
+    await bench.createSubmitter(pool).turn();
+    await pool.query('UPDATE batch_transactions SET last_sent_at = NULL, send_count = 0');
+    await bench.mine();
+    await leaseEnds();
+    await settleAll(bench.createSubmitter(pool), 1);
+    assert.equal((await transactions()).length, 1);
+  });
+
+  it('sends the same bytes again when the pool dropped them', async () => {
+    await bench.publish(pool, 1, 1);
+    const submitter = bench.createSubmitter(pool);
+    await submitter.turn();
+    const [sent] = await transactions();
+    await bench.rpc('anvil_dropTransaction', sent?.txHash);
+    await settleAll(submitter, 1);
+    assert.deepEqual(
+      (await transactions()).map(({ txHash, sends }) => [txHash, sends]),
+      [[sent?.txHash, 2]],
+    );
+  });
+
+  for (const depth of [1, 2]) {
+    it(`goes back to submitted and settles again after a reorganisation ${depth} deep`, async () => {
+      await bench.publish(pool, 1, 2);
+      const submitter = bench.createSubmitter(pool);
+      await submitter.turn();
+      await bench.mine(depth);
+      await submitter.turn();
+      assert.deepEqual(await states(), ['included', 'included']);
+      await bench.rpc('anvil_reorg', depth, []);
+      assert.equal(await bench.lastBatchId(), 0);
+      await submitter.turn();
+      assert.deepEqual(await states(), ['submitted', 'submitted']);
+      assert.equal(submitter.status().reorganisations, 2);
+      await settleAll(submitter, 2);
+      assert.equal((await transactions()).length, 2);
+    });
+  }
+
+  it('replaces what is not mined by at least an eighth more, and settles once', async () => {
+    await bench.publish(pool, 1, 1);
+    const submitter = bench.createSubmitter(pool, { bumpAfterMs: 0 });
+    await submitter.turn();
+    await submitter.turn();
+    const [first, second] = await transactions();
+    assert.ok(first !== undefined && second !== undefined);
+    assert.equal(second.txNonce, first.txNonce);
+    assert.ok(second.maxFee * 8n >= first.maxFee * 9n);
+    await settleAll(submitter, 1);
+    assert.ok(submitter.status().replacements >= 1);
+  });
+
+  it('takes the next nonces when a stranger has used the key', async () => {
+    await bench.publish(pool, 1, 2);
+    const submitter = bench.createSubmitter(pool);
+    await submitter.turn();
+    const before = await transactions();
+    const stranger = createWalletClient({
+      account: privateKeyToAccount(SUBMITTER_KEY),
+      chain: foundry,
+      transport: http(bench.rpcUrl),
+    });
+    await stranger.sendTransaction({
+      to: stranger.account.address,
+      value: 1n,
+      nonce: before[0]?.txNonce as number,
+      maxFeePerGas: 10n ** 12n,
+      maxPriorityFeePerGas: 10n ** 11n,
+    });
+    await bench.mine();
+    assert.equal(await bench.lastBatchId(), 0);
+    await settleAll(submitter, 2);
+    const nonces = (await transactions()).filter(({ batchId }) => batchId === 1).map(({ txNonce }) => txNonce);
+    assert.ok(nonces.length > 1 && nonces[0] !== nonces.at(-1));
+  });
+
+  it("counts a stranger's settlement, and does not settle again", async () => {
+    await bench.publish(pool, 1, 1);
+    const account = mnemonicToAccount(LOCAL_MNEMONIC, { addressIndex: 5 });
+    const stranger = createWalletClient({ account, chain: foundry, transport: http(bench.rpcUrl) });
+    await stranger.sendTransaction({
+      to: bench.vault,
+      data: encodeSettle(await readBatchToSettle(pool, 1)),
+      gas: 1_000_000n,
+    });
+    await bench.mine();
+    await settleAll(bench.createSubmitter(pool), 1);
+    assert.deepEqual(await transactions(), []);
+  });
+
+  it('lets one of two submitters work, and the other take over when it is gone', async () => {
+    await bench.publish(pool, 1, 1);
+    const [first, second] = [bench.createSubmitter(pool), bench.createSubmitter(pool)];
+    await first.turn();
+    await second.turn();
+    assert.deepEqual([first.status().state, second.status().state], ['working', 'standby']);
+    await leaseEnds();
+    await second.turn();
+    await first.turn();
+    assert.deepEqual([first.status().state, second.status().state], ['standby', 'working']);
+    await settleAll(second, 1);
+    assert.equal((await transactions()).length, 1);
+  });
+
+  it('refuses to persist, and so never sends, what a submitter signed after it was replaced', async () => {
+    await bench.publish(pool, 1, 1);
+    const local = createLocalTransactionSigner(SUBMITTER_KEY);
+    const stalled = bench.createSubmitter(pool, {
+      signer: {
+        address: local.address,
+        signTransaction: async (transaction) => {
+          // While it signs, its lease ends and another takes over.
+          await pool.query("UPDATE submitter_lease SET owner = 'another', token = token + 1");
+          return local.signTransaction(transaction);
+        },
+      },
+    });
+    await stalled.turn();
+    assert.equal(stalled.status().state, 'standby');
+    assert.deepEqual([await transactions(), await states()], [[], []]);
+  });
+
+  it('waits with an alarm while the wallet is empty, and goes on by itself once it is filled', async () => {
+    await bench.publish(pool, 1, 1);
+    const balance = await bench.rpc('eth_getBalance', bench.submitter, 'latest');
+    await bench.rpc('anvil_setBalance', bench.submitter, '0x1');
+    await bench.mine();
+    const submitter = bench.createSubmitter(pool);
+    await submitter.turn();
+    assert.equal(submitter.status().waitingFor, 'gas_wallet_empty');
+    assert.deepEqual([await openIncidents(), await transactions()], [['gas_wallet_empty'], []]);
+    await bench.rpc('anvil_setBalance', bench.submitter, balance);
+    await bench.mine();
+    await settleAll(submitter, 1);
+    assert.deepEqual(await openIncidents(), []);
+  });
+
+  it('outbids a base fee that jumps fifty-fold and shuts out what was sent', async () => {
+    await bench.publish(pool, 1, 1);
+    const submitter = bench.createSubmitter(pool);
+    await submitter.turn();
+    const block = (await bench.rpc('eth_getBlockByNumber', 'latest', false)) as { baseFeePerGas: string };
+    await bench.rpc('anvil_setNextBlockBaseFeePerGas', `0x${(BigInt(block.baseFeePerGas) * 50n).toString(16)}`);
+    await bench.mine();
+    assert.equal(await bench.lastBatchId(), 0);
+    await settleAll(submitter, 1);
+    assert.ok((await transactions()).length >= 2);
+  });
+
+  it('sends nothing that the vault would refuse, and raises an alarm', async () => {
+    await bench.publish(pool, 1, 1);
+    await pool.query(
+      'UPDATE batches SET engine_signature = set_byte(engine_signature, 5, get_byte(engine_signature, 5) # 1)',
+    );
+    const submitter = bench.createSubmitter(pool);
+    await submitter.turn();
+    assert.equal(submitter.status().waitingFor, 'batch_refused');
+    assert.deepEqual([await openIncidents(), await transactions()], [['batch_refused'], []]);
+  });
+
+  it('does not need receipts', async () => {
+    await bench.publish(pool, 1, 1);
+    await throughProxy(async (proxy, submitter) => {
+      proxy.bendAnswer = (call, answer) => (call.method === 'eth_getTransactionReceipt' ? { result: null } : answer);
+      await settleAll(submitter, 1);
+    });
+    assert.equal((await transactions()).length, 1);
+  });
+
+  it('sends nothing when the signer returns another transaction than it was asked for', async () => {
+    await bench.publish(pool, 1, 1);
+    const local = createLocalTransactionSigner(SUBMITTER_KEY);
+    const signer = {
+      address: local.address,
+      signTransaction: (transaction: Parameters<typeof local.signTransaction>[0]) =>
+        local.signTransaction({ ...transaction, to: local.address }),
+    };
+    const submitter = bench.createSubmitter(pool, { signer });
+    await submitter.turn();
+    assert.equal(submitter.status().waitingFor, 'signer');
+    assert.deepEqual(await transactions(), []);
+  });
+
+  it('halts with an alarm when a final batch vanishes', async () => {
+    await bench.publish(pool, 1, 1);
+    const submitter = bench.createSubmitter(pool, { finality: { kind: 'confirmations', count: 1 } });
+    await submitter.turn();
+    await bench.mine(3);
+    await submitter.turn();
+    assert.deepEqual(await states(), ['final']);
+    await bench.rpc('anvil_reorg', 3, []);
+    await submitter.turn();
+    assert.equal(submitter.status().waitingFor, 'deep_reorg');
+    assert.deepEqual(await openIncidents(), ['deep_reorg']);
+  });
+
+  it('works by itself between start and stop', async () => {
+    await bench.publish(pool, 1, 1);
+    const submitter = bench.createSubmitter(pool);
+    submitter.start();
+    while ((await states())[0] !== 'submitted') await sleep(20);
+    await bench.mine(5);
+    submitter.wake();
+    while ((await states())[0] !== 'final') await sleep(20);
+    await submitter.stop();
+    assert.equal(submitter.status().state, 'stopped');
+    const { rows } = await pool.query<{ free: boolean }>(
+      'SELECT lease_until < clock_timestamp() AS free FROM submitter_lease',
+    );
+    assert.equal(rows[0]?.free, true);
   });
 });
