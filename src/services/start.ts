@@ -125,7 +125,7 @@ async function startDatabase(directory: string, running: Stoppable[]): Promise<s
 async function startNode(directory: string, running: Stoppable[]): Promise<string> {
   const node = await timed(
     'node',
-    () => startLocalNode({ blockTimeSeconds: 1, stateFile: join(directory, 'chain.json') }),
+    () => startLocalNode({ blockTimeSeconds: 1, flags: ['--mixed-mining'], stateFile: join(directory, 'chain.json') }),
     ({ rpcUrl }) => `local EVM node at ${rpcUrl}`,
   );
   running.push({ name: 'local node', stop: node.stop });
