@@ -151,6 +151,24 @@ describe('the Redis transport under faults', () => {
     assert.equal(successor.executions().size, 0);
   });
 
+  it('does not execute again what it answered before Redis lost the reply', async () => {
+    const engine = countingEngine();
+    await (await open()).serveCommands(engine.handler);
+    const cancelAll = JSON.stringify({ kind: 'cancelAllOrders', account: `0x${'a1'.repeat(20)}` });
+    const entry = (attempt: string): string[] => {
+      const fields = ['id', 'one', 'attempt', attempt, 'reply', 'nobody', 'notAfterMs', `${Date.now() + 5_000}`];
+      return [...fields, 'command', cancelAll];
+    };
+    const consumed = async (): Promise<boolean> => (await direct.xlen(`{${namespace}}:commands`)) === 0;
+    await until(async () => (await direct.exists(`{${namespace}}:commands`)) === 1, 'the group is there');
+    await direct.xadd(`{${namespace}}:commands`, '*', ...entry('1'));
+    await until(consumed, 'the command is consumed');
+    await direct.flushall();
+    await direct.xadd(`{${namespace}}:commands`, '*', ...entry('2'));
+    await until(consumed, 'the repeat is consumed');
+    assert.equal(engine.executions().get('cancelAllOrders'), 1);
+  });
+
   it('drops entries that are not commands and goes on', async () => {
     const gateway = await open();
     const engine = countingEngine();

@@ -11,7 +11,7 @@ import type { EventSubscriber, Stop, TransportProblem } from '../port.ts';
 import { fieldsOf, pause, type RedisKeys, type StreamAnswer, type StreamEntry } from './connection.ts';
 
 /** Entries kept; a gateway that falls further behind starts again from a snapshot. */
-const ENTRIES_KEPT = 20_000;
+const ENTRIES_KEPT = 5_000;
 const FRAMES_PER_ENTRY_MAX = 200;
 const REPEAT_AFTER_MS = 1_000;
 const READ_COUNT = 100;

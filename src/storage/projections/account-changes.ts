@@ -8,8 +8,8 @@ type DepositEvent = Extract<EngineEvent, { kind: 'depositCredited' }>;
 type ExitEvent = Extract<EngineEvent, { kind: 'exitChanged' }>;
 
 /**
- * The last figures of the run. When `settled` last changed must not depend on where runs are cut: so the first figure of the run is
- * kept, to be compared with the row in the table, and the last change within the run.
+ * The last figures of the run. When `settled` last changed must not depend on where runs are cut: so the last change within the
+ * run is kept, and for a run that began with its final figure the event at which it began, in case the table has another one.
  */
 export type BalanceUpsert = {
   account: string;
@@ -20,8 +20,7 @@ export type BalanceUpsert = {
   unsettled_in: number;
   unsettled_out: number;
   settled: number;
-  first_settled: number;
-  first_changed_at: number;
+  first_seen_at: number;
   /** Null when `settled` stayed at its first figure all through the run. */
   last_changed_at: number | null;
   journal_sequence: number;
@@ -69,8 +68,7 @@ export class AccountChanges {
       unsettled_in: event.unsettledIn,
       unsettled_out: event.unsettledOut,
       settled: event.settled,
-      first_settled: before?.first_settled ?? event.settled,
-      first_changed_at: before?.first_changed_at ?? chainEvent,
+      first_seen_at: before?.first_seen_at ?? chainEvent,
       last_changed_at: changed ? chainEvent : (before?.last_changed_at ?? null),
       journal_sequence: moment.sequence,
     });

@@ -118,12 +118,12 @@ const BALANCES = `
     settled_changed_at, journal_sequence)
   SELECT r.account, r.asset, r.available, r.locked, r.pending_withdrawal, r.unsettled_in, r.unsettled_out, r.settled,
     coalesce(r.last_changed_at, CASE
-      WHEN r.first_settled IS DISTINCT FROM coalesce(before.settled, 0) THEN r.first_changed_at
+      WHEN r.settled <> coalesce(before.settled, 0) THEN r.first_seen_at
       ELSE coalesce(before.settled_changed_at, 0) END),
     r.journal_sequence
     FROM json_to_recordset($1) AS r (account bytea, asset integer, available bigint, locked bigint,
-      pending_withdrawal bigint, unsettled_in bigint, unsettled_out bigint, settled bigint, first_settled bigint,
-      first_changed_at bigint, last_changed_at bigint, journal_sequence bigint)
+      pending_withdrawal bigint, unsettled_in bigint, unsettled_out bigint, settled bigint, first_seen_at bigint,
+      last_changed_at bigint, journal_sequence bigint)
     LEFT JOIN balances AS before ON before.account = r.account AND before.asset = r.asset
   ON CONFLICT (account, asset) DO UPDATE SET available = excluded.available, locked = excluded.locked,
     pending_withdrawal = excluded.pending_withdrawal, unsettled_in = excluded.unsettled_in,
