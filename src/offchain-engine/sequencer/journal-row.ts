@@ -5,7 +5,7 @@
  * endian), rules version and length of the body (4 bytes each), previous hash (32), Merkle root (32), body.
  * Merkle leaves are the commands as encoded in the body, so sequence and time of a command are proven with it.
  */
-import { createHash } from 'node:crypto';
+import { createHash, hash as hashOnce } from 'node:crypto';
 import { CodecError } from '../../domain/byte-codec.ts';
 import { decodeSequencedCommand, encodeSequencedCommand, joinBody, splitBody } from '../../domain/command-codec.ts';
 import type { SequencedCommand } from '../../domain/commands.ts';
@@ -49,7 +49,7 @@ export type RowProblem =
 export type BuiltRow = { readonly row: NewJournalRow; readonly layers: readonly (readonly Uint8Array[])[] };
 
 export function sha256(bytes: Uint8Array): Uint8Array {
-  return createHash('sha256').update(bytes).digest();
+  return hashOnce('sha256', bytes, 'buffer');
 }
 
 export function toHex(bytes: Uint8Array): Hex {

@@ -86,7 +86,7 @@ export class Sequencer<Engine extends LeadingEngine> {
   #tail: { readonly lastSequence: number; readonly hash: JournalRow['hash'] };
   /** The row with the sequencer's own latest command, until it is applied. */
   #decisionUnderWay: BuiltRow | undefined;
-  #failure: unknown;
+  #failure: Error | undefined;
   #sealRequested = false;
   #lastSealMs: number | undefined;
   #withdrawalsSinceMs: number | undefined;
@@ -373,7 +373,7 @@ export class Sequencer<Engine extends LeadingEngine> {
   }
 
   #fail(cause: unknown): void {
-    this.#failure ??= cause;
+    this.#failure ??= cause instanceof Error ? cause : new Error(String(cause));
     this.#wake();
   }
 }
