@@ -70,6 +70,8 @@ CREATE INDEX trades_unsettled ON trades (trade_id) WHERE state IN ('matched', 'b
 CREATE INDEX trades_by_taker ON trades (taker_account, trade_id DESC);
 CREATE INDEX trades_by_maker ON trades (maker_account, trade_id DESC);
 CREATE INDEX trades_by_batch ON trades (batch_id);
+CREATE INDEX trades_by_taker_order ON trades (taker_digest);
+CREATE INDEX trades_by_maker_order ON trades (maker_digest);
 
 CREATE TABLE balances (
   account bytea NOT NULL,

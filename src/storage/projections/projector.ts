@@ -39,7 +39,9 @@ export type ProjectorOptions<Engine extends SequencedEngine> = {
 
 const POLL_MS = 50;
 const RUN_COMMANDS = 2_000;
-const RETRY_MS = 250;
+/** Doubled with each failure in a row: a journal that does not verify would be replayed for nothing again and again. */
+const RETRY_FIRST_MS = 250;
+const RETRY_MAX_MS = 15_000;
 const STANDBY_MS = 500;
 /** Any number that nothing else locks in this database. */
 const LOCK = 7_425_001;
@@ -52,6 +54,8 @@ export class Projector<Engine extends SequencedEngine> {
   private loop: Promise<void> | undefined;
   private wakeUp: () => void = () => undefined;
   private woken = false;
+  private runsWritten = 0;
+  private readonly stopped = Promise.withResolvers<void>();
 
   constructor(options: ProjectorOptions<Engine>) {
     this.options = options;
@@ -64,6 +68,7 @@ export class Projector<Engine extends SequencedEngine> {
   /** Finishes the run under way. */
   async stop(): Promise<void> {
     this.stopping = true;
+    this.stopped.resolve();
     this.wake();
     await this.loop;
   }
@@ -75,7 +80,9 @@ export class Projector<Engine extends SequencedEngine> {
   }
 
   private async run(): Promise<void> {
+    let retryMs = RETRY_FIRST_MS;
     while (!this.stopping) {
+      const before = this.runsWritten;
       try {
         const client = await this.options.pool.connect();
         // Between two queries the loss of a connection is an event; the next query fails and says so.
@@ -83,7 +90,7 @@ export class Projector<Engine extends SequencedEngine> {
         let broken = true;
         try {
           if (await tryLock(client)) await this.follow(client);
-          else await sleep(STANDBY_MS);
+          else await this.unlessStopped(STANDBY_MS);
           await unlock(client);
           broken = false;
         } finally {
@@ -93,7 +100,9 @@ export class Projector<Engine extends SequencedEngine> {
         }
       } catch (cause) {
         this.options.onProblem({ message: 'the projector starts again from its cursor', cause });
-        await sleep(RETRY_MS);
+        if (this.runsWritten > before) retryMs = RETRY_FIRST_MS;
+        await this.unlessStopped(retryMs);
+        retryMs = Math.min(2 * retryMs, RETRY_MAX_MS);
       } finally {
         this.replica = undefined;
         this.changes = undefined;
@@ -111,7 +120,10 @@ export class Projector<Engine extends SequencedEngine> {
       this.changes = changes;
       await this.replica.catchUp();
       if (changes.commands === 0) await this.untilWoken(this.options.pollMs ?? POLL_MS);
-      else await commit(client, from, changes);
+      else {
+        await commit(client, from, changes);
+        this.runsWritten++;
+      }
     }
   }
 
@@ -132,6 +144,15 @@ export class Projector<Engine extends SequencedEngine> {
       corrupt('missing_row', sequence, 'the projections stand there, but no journal row ends there');
     }
     return replica;
+  }
+
+  private async unlessStopped(durationMs: number): Promise<void> {
+    let timer: NodeJS.Timeout | undefined;
+    const over = new Promise<void>((resolve) => {
+      timer = setTimeout(resolve, durationMs);
+    });
+    await Promise.race([over, this.stopped.promise]);
+    clearTimeout(timer);
   }
 
   private async untilWoken(longestMs: number): Promise<void> {
@@ -207,10 +228,6 @@ async function tryLock(client: PoolClient): Promise<boolean> {
 
 async function unlock(client: PoolClient): Promise<void> {
   await client.query('SELECT pg_advisory_unlock($1)', [LOCK]);
-}
-
-function sleep(durationMs: number): Promise<void> {
-  return new Promise((resolve) => setTimeout(resolve, durationMs));
 }
 
 function ignore(): void {
