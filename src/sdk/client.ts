@@ -68,7 +68,8 @@ export class TallystickClient {
   readonly chainId: number;
   readonly vault: Address;
   readonly rules: RuleBook;
-  readonly #domain: Eip712Domain;
+  /** What every signature is bound to. */
+  readonly domain: Eip712Domain;
   readonly #signer: Signer;
   readonly #wallet: AnySigner;
   readonly #rpcUrl: string | undefined;
@@ -94,7 +95,7 @@ export class TallystickClient {
     this.address = signer.address;
     this.chainId = contracts.chainId;
     this.vault = contracts.vault.toLowerCase() as Address;
-    this.#domain = { ...contracts.domain, verifyingContract: this.vault };
+    this.domain = { ...contracts.domain, verifyingContract: this.vault };
     this.#signer = signer;
     this.#wallet = connect.wallet;
     this.#rpcUrl = connect.rpcUrl;
@@ -119,7 +120,7 @@ export class TallystickClient {
         account: this.address,
         input,
         rules,
-        domain: this.#domain,
+        domain: this.domain,
         lane,
         orderSequence: this.#orderLanes.nextSequence(),
         expiry: Math.floor(this.#nowMs() / 1000) + (input.expiresInSeconds ?? DAY_SECONDS),
@@ -240,7 +241,7 @@ export class TallystickClient {
     const lane = this.#withdrawalLanes.take();
     const signed = await custody.signWithdrawal({
       signer: this.#signer,
-      domain: this.#domain,
+      domain: this.domain,
       asset,
       amount: input.amount,
       maxFee: input.maxFee ?? (await this.#withdrawalFee(asset.symbol)),
@@ -285,7 +286,7 @@ export class TallystickClient {
     return verifyFill({
       fill,
       rules,
-      domain: this.#domain,
+      domain: this.domain,
       account: this.address,
       publicClient: this.#chain().publicClient,
     });
@@ -329,7 +330,7 @@ export class TallystickClient {
     this.#credentials ??= createApiKey({
       http: this.#public,
       signer: this.#signer,
-      domain: this.#domain,
+      domain: this.domain,
       nowMs: this.#nowMs(),
       lifetimeMs: API_KEY_LIFETIME_MS,
     }).catch((error: unknown) => {
