@@ -2,6 +2,7 @@ import assert from 'node:assert/strict';
 import type pg from 'pg';
 import type { ExchangeError } from '../../src/domain/errors.ts';
 import { Replica } from '../../src/offchain-engine/sequencer/replica.ts';
+import { compareWithSnapshot } from '../../src/offchain-engine/sequencer/standby.ts';
 import { openDatabase } from '../../src/storage/database.ts';
 import { PostgresJournalReader } from '../../src/storage/journal/read-journal.ts';
 import { PostgresSnapshots } from '../../src/storage/snapshots.ts';
@@ -135,6 +136,31 @@ describe('recovery of the engine', () => {
     assert.equal(second.engine.kinds.filter((kind) => kind === 'placeOrder').length, 50);
     assert.equal(second.applied.length, 0, 'rows of the leader before are not published again');
     assert.equal((await second.sequencer.submit(place(51), soon())).kind, 'committed');
+  });
+
+  it('compares itself with the newest snapshot while it stands by', async () => {
+    await journalWithSnapshots(40);
+    const { replica } = await recover();
+    const compare = (): Promise<void> =>
+      compareWithSnapshot(
+        {
+          journal: new PostgresJournalReader(pool),
+          snapshots: new PostgresSnapshots({ pool }),
+          form: RECORDING_FORM,
+          onProblem: ({ cause }) => assert.fail(String(cause)),
+        },
+        replica,
+      );
+    await compare();
+    // A snapshot that is sound in itself but not what the journal leads to: an engine that computed something else.
+    const body = Buffer.from(JSON.stringify({ ...replica.engine.state, lastSequence: 42, unsealedTrades: 7 }));
+    await pool.query(
+      `UPDATE snapshots SET sequence = 42, body = $1, state_hash = sha256($1),
+         journal_hash = (SELECT hash FROM journal WHERE last_sequence = 42)
+        WHERE sequence = (SELECT max(sequence) FROM snapshots)`,
+      [body],
+    );
+    await assert.rejects(compare(), { code: 'SNAPSHOT_CORRUPT', message: /different states at sequence 42/ });
   });
 
   it('stops waiting for the lease when it is told to', async () => {

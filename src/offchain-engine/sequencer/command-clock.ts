@@ -22,9 +22,9 @@ export type CommandClockOptions = {
   readonly wall: WallClock;
   /** Time of the last command in the journal; 0 when there is none. */
   readonly lastTimestampMs: number;
-  readonly onJump?: (jump: ClockJump) => void;
+  readonly onJump?: ((jump: ClockJump) => void) | undefined;
   /** Infinity switches the check off: a laptop that slept is no incident. */
-  readonly stepMaxMs?: number;
+  readonly stepMaxMs?: number | undefined;
 };
 
 export class CommandClock {
