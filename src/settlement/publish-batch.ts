@@ -27,6 +27,7 @@ import type { Command } from '../domain/commands.ts';
 import { ExchangeError } from '../domain/errors.ts';
 import type { Eip712Domain } from '../domain/typed-data.ts';
 import type { Hash, Hex } from '../domain/units.ts';
+import { isDatabaseTrouble } from '../storage/database-trouble.ts';
 import type { ReadCommands } from './journal-commands.ts';
 import { type EngineSigner, signBatchChecked } from './signers.ts';
 
@@ -59,7 +60,8 @@ export type PublishedBatch = {
 export type Publisher = {
   /**
    * Publishes a batch, or finds it published. Calls run one after the other, in the order they are made.
-   * @throws ExchangeError NOT_READY when the batch before is not published, JOURNAL_CORRUPT when a signature is not what it must be, INTERNAL when the signer fails.
+   * @throws ExchangeError NOT_READY (retryable) when the batch before is not published, the database is away or the signer does not answer;
+   *   JOURNAL_CORRUPT when a signature is not what it must be; INTERNAL when the signer returns something else than was asked for.
    */
   readonly publish: (sealed: SealedBatchAtRow) => Promise<PublishedBatch>;
   /** Id of the last batch in the outbox; 0 when it is empty. What was sealed after it must be published again after a restart. */
@@ -71,7 +73,7 @@ export function createPublisher(options: PublisherOptions): Publisher {
   let last: Promise<unknown> = Promise.resolve();
   return {
     publish: (sealed) => {
-      const published = last.then(() => publishOne(options, digester, sealed));
+      const published = last.then(() => publishOne(options, digester, sealed)).catch(asOperational);
       last = published.catch(() => undefined);
       return published;
     },
@@ -82,6 +84,13 @@ export function createPublisher(options: PublisherOptions): Publisher {
       return Number(rows[0]?.last ?? 0);
     },
   };
+}
+
+/** A database that is away is worth another try; anything else is not. */
+function asOperational(error: unknown): never {
+  if (isDatabaseTrouble(error))
+    throw new ExchangeError('NOT_READY', 'the database did not take the batch', { cause: error });
+  throw error;
 }
 
 async function publishOne(

@@ -60,7 +60,7 @@ export function createLocalTransactionSigner(privateKey: Hex): TransactionSigner
 
 /**
  * The engine's signature in compact form.
- * @throws ExchangeError INTERNAL when the signer did not answer in time, or signed something else, or is another key.
+ * @throws ExchangeError NOT_READY when the signer did not answer in time, INTERNAL when it signed something else, or is another key.
  */
 export async function signBatchChecked(signer: EngineSigner, message: BatchMessage, digester: Digester): Promise<Hex> {
   const signature = await withTimeout(signer.signBatch(message, digester.domain), `batch ${message.id}`);
@@ -124,7 +124,7 @@ async function compareSigned(raw: Hex, asked: UnsignedTransaction, sender: Addre
 async function withTimeout<T>(work: Promise<T>, what: string): Promise<T> {
   let timer: NodeJS.Timeout | undefined;
   const timeout = new Promise<never>((_, reject) => {
-    const error = new ExchangeError('INTERNAL', `the signer did not sign ${what} within ${SIGNER_TIMEOUT_MS} ms`);
+    const error = new ExchangeError('NOT_READY', `the signer did not sign ${what} within ${SIGNER_TIMEOUT_MS} ms`);
     timer = setTimeout(() => reject(error), SIGNER_TIMEOUT_MS);
   });
   try {

@@ -40,7 +40,7 @@ export type SubmitterOptions = {
   readonly owner: string;
   /** Wait between turns when nobody wakes it; 1 s by default. */
   readonly pollIntervalMs?: number;
-  /** 5 s by default; another submitter may take over this long after the last turn. */
+  /** 3 s by default; another submitter may take over this long after the last turn. */
   readonly leaseMs?: number;
   /** Most batches under way; 4 by default. */
   readonly inFlightMax?: number;
@@ -120,7 +120,7 @@ export function createSubmitter(options: SubmitterOptions): Submitter {
   let laggingTurns = 0;
 
   const takeTurn = async (): Promise<void> => {
-    lease = await acquireLease(pool, options.owner, lease, options.leaseMs ?? 5_000);
+    lease = await acquireLease(pool, options.owner, lease, options.leaseMs ?? 3_000);
     if (lease === undefined) {
       state = 'standby';
       waitingFor = undefined;
