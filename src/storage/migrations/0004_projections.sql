@@ -39,7 +39,6 @@ CREATE TABLE orders (
 CREATE INDEX orders_by_account ON orders (account, journal_sequence DESC);
 -- Not unique: refused orders keep their client order id, and the engine does not know uniqueness of it. Readers take the first accepted.
 CREATE INDEX orders_by_client_id ON orders (account, client_order_id) WHERE client_order_id <> '';
-CREATE INDEX orders_by_nonce ON orders (account, lane, order_sequence);
 CREATE INDEX orders_live ON orders (account, market) WHERE status IN ('open', 'partially_filled');
 
 CREATE TABLE trades (

@@ -112,19 +112,6 @@ export async function findOrderByClientId(
   return rows[0] === undefined ? undefined : orderOf(rows[0]);
 }
 
-/** The live order in a lane, as `replaces` and cancels by nonce name it. */
-export async function findOrderByNonce(
-  db: Queryable,
-  key: { readonly account: Address; readonly lane: number; readonly orderSequence: number },
-): Promise<OrderRow | undefined> {
-  const { rows } = await db.query<OrderSql>(
-    `SELECT * FROM orders WHERE account = $1 AND lane = $2 AND order_sequence = $3
-     ORDER BY (status = 'rejected'), journal_sequence LIMIT 1`,
-    [bytesOf(key.account), key.lane, key.orderSequence],
-  );
-  return rows[0] === undefined ? undefined : orderOf(rows[0]);
-}
-
 /**
  * What an idempotent placement must know: accepted orders that have the digest, or the client order id, already.
  * A refused order does not count: the same signed bytes may be sent again.

@@ -115,11 +115,6 @@ export async function listTrades(db: Queryable, market: number, page: PageReques
   return pageOf(rows.map(tradeOf), page, (trade) => trade.tradeId);
 }
 
-export async function findTrade(db: Queryable, tradeId: number): Promise<TradeRow | undefined> {
-  const { rows } = await db.query<TradeSql>(`${SELECT_TRADES} WHERE t.trade_id = $1`, [tradeId]);
-  return rows[0] === undefined ? undefined : tradeOf(rows[0]);
-}
-
 /** The trades of one batch in the order in which the contract executes them. */
 export async function listBatchTrades(db: Queryable, batchId: number): Promise<readonly TradeRow[]> {
   const { rows } = await db.query<TradeSql>(`${SELECT_TRADES} WHERE t.batch_id = $1 ORDER BY t.batch_index`, [batchId]);
