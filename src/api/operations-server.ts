@@ -1,5 +1,5 @@
 /** /livez, /readyz and /metrics, on a port of their own that is not open to the world. */
-import Fastify, { type FastifyBaseLogger, type FastifyInstance } from 'fastify';
+import Fastify, { type FastifyBaseLogger, type FastifyInstance, LogController } from 'fastify';
 import type { Registry } from 'prom-client';
 
 /** Resolves when the dependency is usable; rejects with what is wrong. */
@@ -18,7 +18,10 @@ const CHECK_TIMEOUT_MS = 2_000;
 type CheckResult = { readonly ok: boolean; readonly problem?: string };
 
 export function createOperationsServer(options: OperationsOptions): FastifyInstance {
-  const app = Fastify({ loggerInstance: options.logger, disableRequestLogging: true });
+  const app = Fastify({
+    loggerInstance: options.logger,
+    logController: new LogController({ disableRequestLogging: true }),
+  });
   app.get('/livez', async () => ({ status: 'alive' }));
   app.get('/readyz', async (_request, reply) => {
     const results = await runChecks(options);

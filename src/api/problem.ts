@@ -133,7 +133,7 @@ export function sendProblem(
   }
   return reply
     .code(problem.status)
-    .header('content-type', PROBLEM_CONTENT_TYPE)
+    .headers({ 'content-type': PROBLEM_CONTENT_TYPE, 'x-request-id': request.id })
     .serializer(JSON.stringify)
     .send(problem);
 }

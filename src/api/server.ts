@@ -13,7 +13,7 @@ import swagger from '@fastify/swagger';
 import type { TypeBoxTypeProvider } from '@fastify/type-provider-typebox';
 import websocket from '@fastify/websocket';
 import type { FastifyBaseLogger, FastifyHttpOptions, FastifyRequest, RawServerDefault } from 'fastify';
-import Fastify from 'fastify';
+import Fastify, { LogController } from 'fastify';
 import { createDigester } from '../chain/digests.ts';
 import { listAssets, listMarkets } from '../storage/queries/listings.ts';
 import { ProjectionWaiter } from '../storage/queries/progress.ts';
@@ -46,7 +46,7 @@ export async function createApiServer(dependencies: ApiDependencies): Promise<Ap
   const { publicUrl } = dependencies;
   const options: FastifyHttpOptions<RawServerDefault, FastifyBaseLogger> = {
     loggerInstance: dependencies.logger,
-    disableRequestLogging: true,
+    logController: new LogController({ disableRequestLogging: true }),
     bodyLimit: context.limits.bodyBytesMax,
     requestTimeout: REQUEST_TIMEOUT_MS,
     http: { headersTimeout: HEADERS_TIMEOUT_MS },
