@@ -2,7 +2,6 @@
  * A vault on a fresh node, with users whose keys the test holds and an engine key to sign any batch, good or bad: the place to settle what no
  * honest engine would. Everything goes through real transactions.
  */
-import { readFile } from 'node:fs/promises';
 import { encodeAbiParameters, encodeDeployData, encodeFunctionData, parseAbi, parseAbiParameters } from 'viem';
 import { privateKeyToAddress, sign } from 'viem/accounts';
 import {
@@ -15,6 +14,9 @@ import {
   GENESIS_PARENT,
 } from '../../src/chain/batch-codec.ts';
 import { createDigester, type Digester } from '../../src/chain/digests.ts';
+import { testTokenArtifact } from '../../src/chain/generated/test-token.ts';
+import { testWrappedEtherArtifact } from '../../src/chain/generated/test-wrapped-ether.ts';
+import { vaultArtifact } from '../../src/chain/generated/vault.ts';
 import { bytesToHex } from '../../src/chain/hex.ts';
 import { keccakText } from '../../src/chain/keccak.ts';
 import { createRpcEndpoint, type RpcEndpoint } from '../../src/chain/rpc-pool.ts';
@@ -117,9 +119,11 @@ export class SettlementLab implements LabParts {
     const engine = createUser('engine');
     const tokens: Address[] = [];
     for (const { symbol, decimals } of LAB_ASSETS) {
-      const isWrapped = symbol === 'WETH';
-      const file = isWrapped ? 'TestToken.sol/TestWrappedEther' : 'TestToken.sol/TestToken';
-      tokens.push((await deploy(rpc, deployer, `mocks/${file}`, isWrapped ? [] : [symbol, symbol, decimals])).address);
+      const deployed =
+        symbol === 'WETH'
+          ? await deploy(rpc, deployer, testWrappedEtherArtifact, [])
+          : await deploy(rpc, deployer, testTokenArtifact, [symbol, symbol, decimals]);
+      tokens.push(deployed.address);
     }
     const parameters = {
       governance: deployer,
@@ -134,7 +138,7 @@ export class SettlementLab implements LabParts {
       takerFeePpm: 1_000,
       makerFeePpm: 500,
     };
-    const { address: vault, block, time } = await deploy(rpc, deployer, 'Vault.sol/Vault', [parameters]);
+    const { address: vault, block, time } = await deploy(rpc, deployer, vaultArtifact, [parameters]);
     const digester = createDigester(eip712Domain(node.chainId, vault));
     const places = { deploymentBlock: block, deployedAt: time };
     const lab = new SettlementLab({ node, rpc, vault, tokens, digester, engine, deployer, submitter, ...places });
@@ -323,21 +327,19 @@ async function receiptOf(rpc: RpcEndpoint, hash: Hash): Promise<Receipt> {
   }
 }
 
-/** Deploys a compiled contract from the build's artifacts. */
+/** Deploys a compiled contract. */
 async function deploy(
   rpc: RpcEndpoint,
   from: Address,
-  path: string,
+  artifact: { readonly contractName: string; readonly abi: readonly unknown[]; readonly bytecode: string },
   args: readonly unknown[],
 ): Promise<{ address: Address; block: number; time: number }> {
-  const file = new URL(`../../artifacts/contracts/${path}.json`, import.meta.url);
-  const artifact = JSON.parse(await readFile(file, 'utf8')) as { abi: unknown[]; bytecode: Hex };
   const input = encodeDeployData({ abi: artifact.abi, bytecode: artifact.bytecode, args } as unknown as Parameters<
     typeof encodeDeployData
   >[0]);
   const hash = await rpc.request('eth_sendTransaction', [{ from, data: input, gas: '0xe00000' }]);
   const receipt = await receiptOf(rpc, hash as Hash);
-  if (receipt.status !== '0x1') throw new Error(`${path} could not be deployed`);
+  if (receipt.status !== '0x1') throw new Error(`${artifact.contractName} could not be deployed`);
   const block = (await rpc.request('eth_getBlockByNumber', [receipt.blockNumber, false])) as { timestamp: Hex };
   return {
     address: receipt.contractAddress.toLowerCase() as Address,
