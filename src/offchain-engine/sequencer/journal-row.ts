@@ -190,7 +190,7 @@ function treeOver(encoded: readonly Uint8Array[]): readonly (readonly Uint8Array
   );
 }
 
-/** Time of a verified row's last command. */
+/** Time of a row's last command. @throws ExchangeError JOURNAL_CORRUPT unless the row is sound in itself */
 export function lastTimestampOf(row: NewJournalRow): TimestampMs {
   const commands = verifyRowContent(row);
   return commands[commands.length - 1]?.timestampMs ?? (0 as TimestampMs);

@@ -10,7 +10,7 @@ import { RULES_VERSION } from '../../domain/commands.ts';
 import { ExchangeError } from '../../domain/errors.ts';
 import type { AppliedCommand } from '../../domain/events.ts';
 import type { JournalRow } from '../../domain/journal.ts';
-import { corrupt, JOURNAL_START, type JournalPosition, verifyRow, verifyRowContent } from './journal-row.ts';
+import { corrupt, JOURNAL_START, type JournalPosition, lastTimestampOf, verifyRow } from './journal-row.ts';
 import type { EngineForm, JournalReader, ProblemListener, SequencedEngine, Snapshot, SnapshotStore } from './ports.ts';
 
 export type ReplicaOptions<Engine extends SequencedEngine> = {
@@ -107,9 +107,7 @@ export class Replica<Engine extends SequencedEngine> {
 async function positionAt(journal: JournalReader, snapshot: Snapshot): Promise<JournalPosition> {
   for await (const row of journal.rowsFrom(snapshot.sequence)) {
     if (row.lastSequence !== snapshot.sequence || row.hash !== snapshot.journalHash) break;
-    const commands = verifyRowContent(row);
-    const timestampMs = commands[commands.length - 1]?.timestampMs ?? 0;
-    return { lastSequence: row.lastSequence, hash: row.hash, epoch: row.epoch, timestampMs };
+    return { lastSequence: row.lastSequence, hash: row.hash, epoch: row.epoch, timestampMs: lastTimestampOf(row) };
   }
   throw new ExchangeError(
     'SNAPSHOT_CORRUPT',

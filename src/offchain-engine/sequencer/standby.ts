@@ -11,7 +11,7 @@ import { ExchangeError } from '../../domain/errors.ts';
 import type { JournalRow } from '../../domain/journal.ts';
 import type { JournalSequence } from '../../domain/units.ts';
 import { CommandClock, checkClockAtStart } from './command-clock.ts';
-import { buildRow, corrupt, JOURNAL_START, type JournalPosition, verifyRowContent } from './journal-row.ts';
+import { buildRow, corrupt, JOURNAL_START, type JournalPosition, lastTimestampOf } from './journal-row.ts';
 import type {
   EngineForm,
   JournalReader,
@@ -91,8 +91,7 @@ function openingRow<Engine extends LeadingEngine>(
   const known = Math.max(options.knownSequence ?? 0, position.lastSequence);
   if (lastSequence < known)
     corrupt('missing_row', lastSequence + 1, `command ${known} has been seen, but is not there`);
-  const lastCommands = last === undefined ? [] : verifyRowContent(last);
-  const lastTimestampMs = lastCommands[lastCommands.length - 1]?.timestampMs ?? 0;
+  const lastTimestampMs = last === undefined ? 0 : lastTimestampOf(last);
   const clock = new CommandClock({ wall: options.wall, lastTimestampMs, stepMaxMs: options.clockStepMaxMs });
   const timestampMs = clock.now(undefined);
   const start: Command = { kind: 'epochStarted', epoch };
