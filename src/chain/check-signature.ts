@@ -1,7 +1,6 @@
 /** Digest and signer of one signed message: what the worker pool runs, and what small tools call directly. */
-import type { Eip712Domain } from '../domain/typed-data.ts';
 import type { Address, Hash, Hex } from '../domain/units.ts';
-import { SIGNATURE_PROBLEMS, type SignatureProblem } from './compact-signature.ts';
+import type { SignatureProblem } from './compact-signature.ts';
 import type {
   ApiKeyMessage,
   CancelMessage,
@@ -46,26 +45,6 @@ export function checkSignature(digester: Digester, signed: SignedMessage): Check
     return { digest, account, signer: undefined, compact: undefined, problem: result.reason };
   }
   return { digest, account, signer: result.signer, compact: result.compact, problem: undefined };
-}
-
-/** What an `INVALID_SIGNATURE` answer tells: who was expected, who signed, what, and under which domain. */
-export function describeSignature(
-  checked: CheckedSignature,
-  domain: Eip712Domain,
-): {
-  expectedAccount: Address;
-  recoveredSigner: Address | undefined;
-  digest: Hash;
-  domain: Eip712Domain;
-  problem: string | undefined;
-} {
-  return {
-    expectedAccount: checked.account,
-    recoveredSigner: checked.signer,
-    digest: checked.digest,
-    domain,
-    problem: checked.problem === undefined ? undefined : SIGNATURE_PROBLEMS[checked.problem],
-  };
 }
 
 function digestOf(digester: Digester, signed: SignedMessage): Hash {

@@ -49,6 +49,11 @@ export function bumpFees(replaced: Fees): Fees {
   };
 }
 
+/** For replacing a transaction that nodes hold and we do not know: what it offers has to be found by trying. */
+export function doubleFees(refused: Fees): Fees {
+  return { maxFeePerGas: refused.maxFeePerGas * 2n, maxPriorityFeePerGas: refused.maxPriorityFeePerGas * 2n };
+}
+
 /** The higher of both in each part. */
 export function maxFees(a: Fees, b: Fees): Fees {
   return {

@@ -10,7 +10,7 @@
  *
  * Safe at any answer: the vault takes batch ids in order and once, so a superfluous transaction can revert, never settle twice.
  */
-import { bumpFees, type Fees, isIncludable, maxFees } from './fees.ts';
+import { bumpFees, doubleFees, type Fees, isIncludable, maxFees } from './fees.ts';
 import type { OutboxTransaction } from './outbox.ts';
 
 export type PlanInput = {
@@ -77,7 +77,8 @@ function planSlot(input: PlanInput, batchId: number, txNonce: number): PlannedAc
 
   // The same bytes come first: only what is known to be in the pool, and is not taken from there, needs a better offer.
   const known = input.inPool.has(own.txHash);
-  if (!known && isUnderpriced(own.lastError)) return sign(raised, 'underpriced');
+  if (!known && isUnderpriced(own.lastError))
+    return sign(maxFees(input.suggested, doubleFees(own.fees)), 'underpriced');
   const waited = input.nowMs - own.createdAtMs >= input.bumpAfterMs;
   if (!isIncludable(own.fees, input.baseFee)) {
     const better = input.suggested.maxFeePerGas >= bumpFees(own.fees).maxFeePerGas;

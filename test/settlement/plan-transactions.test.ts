@@ -116,14 +116,14 @@ describe('planning settlement transactions', () => {
     ]);
   });
 
-  it('raises above an unknown transaction of the same nonce when nodes refuse as underpriced', () => {
+  it('doubles its offer against an unknown transaction of the same nonce when nodes refuse as underpriced', () => {
     const refused = transaction({ lastError: 'node refused: replacement transaction underpriced' });
     assert.deepEqual(planTransactions(input({ transactions: [refused] })), [
       {
         kind: 'sign',
         batchId: 1,
         txNonce: 7,
-        fees: { maxFeePerGas: 113n, maxPriorityFeePerGas: 9n },
+        fees: { maxFeePerGas: 200n, maxPriorityFeePerGas: 16n },
         why: 'underpriced',
       },
     ]);

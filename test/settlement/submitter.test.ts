@@ -217,6 +217,24 @@ describe('the submitter on a real node', () => {
     assert.ok(nonces.length > 1 && nonces[0] !== nonces.at(-1));
   });
 
+  it('outbids a transaction of a stranger that holds its nonce in the pool', async () => {
+    await bench.publish(pool, 1, 1);
+    const stranger = createWalletClient({
+      account: privateKeyToAccount(SUBMITTER_KEY),
+      chain: foundry,
+      transport: http(bench.rpcUrl),
+    });
+    const fees = { maxFeePerGas: 20n * 10n ** 9n, maxPriorityFeePerGas: 10n ** 9n };
+    const held = await stranger.sendTransaction({ to: stranger.account.address, ...fees });
+    const submitter = bench.createSubmitter(pool);
+    for (let turn = 0; turn < 12 && (await bench.rpc('eth_getTransactionByHash', held)) !== null; turn++)
+      await submitter.turn();
+    await bench.mine();
+    assert.equal(await bench.rpc('eth_getTransactionByHash', held), null);
+    assert.equal(await bench.lastBatchId(), 1);
+    await settleAll(submitter, 1);
+  });
+
   it("counts a stranger's settlement, and does not settle again", async () => {
     await bench.publish(pool, 1, 1);
     const account = mnemonicToAccount(LOCAL_MNEMONIC, { addressIndex: 5 });
