@@ -60,8 +60,8 @@ type Contracts = {
 const DAY_SECONDS = 86_400;
 const API_KEY_LIFETIME_MS = DAY_SECONDS * 1000;
 const SETTLEMENT_POLL_MS = 500;
-/** With this many lanes taken, look which orders have ended before taking another. */
-const LANES_TAKEN_BEFORE_LOOKING = 16;
+/** Look which orders have ended after so many more have come to rest. */
+const RESTED_BEFORE_LOOKING = 16;
 
 export class TallystickClient {
   readonly address: Address;
@@ -80,6 +80,8 @@ export class TallystickClient {
   readonly #withdrawalLanes: LaneAllocator;
   /** Lane → id of the order that holds it, with the moment of placement. */
   readonly #resting = new Map<number, { readonly id: string; readonly placedAtMs: number }>();
+  /** Orders resting when it is time to look again. */
+  #lookAtResting = RESTED_BEFORE_LOOKING;
   #credentials: Promise<ApiKeyCredentials> | undefined;
   #sender: TransactionSender | undefined;
 
@@ -357,7 +359,7 @@ export class TallystickClient {
 
   /** Orders end without our doing (filled, expired): their lanes are found again before new ones are opened. */
   async #takeLane(): Promise<number> {
-    if (this.#resting.size >= LANES_TAKEN_BEFORE_LOOKING) {
+    if (this.#resting.size >= this.#lookAtResting) {
       const askedAtMs = Date.now();
       const live = new Set((await this.#openOrders()).map((order) => order.id));
       for (const [lane, { id, placedAtMs }] of this.#resting) {
@@ -365,6 +367,7 @@ export class TallystickClient {
         this.#resting.delete(lane);
         this.#orderLanes.release(lane);
       }
+      this.#lookAtResting = this.#resting.size + RESTED_BEFORE_LOOKING;
     }
     return this.#orderLanes.take();
   }
