@@ -33,7 +33,7 @@ const FUNDING_QUOTE_TOKENS = 2_000_000n;
 const MID_PRICES: Readonly<Record<string, number>> = { WETH: 2_500, WBTC: 60_000 };
 const MID_PRICE_OF_OTHERS = 100;
 const LEVELS = 8;
-const MAKER_PAUSE_MS = 700;
+const MAKER_PAUSE_MS = 400;
 const TAKER_PAUSE_MS = 1_100;
 
 const MINT_ABI = parseAbi(['function mint(address to, uint256 amount)']);
@@ -142,7 +142,7 @@ async function take({ client, prices }: Trader): Promise<void> {
     market: rules.market.symbol,
     side,
     price: formatPrice(priceTicks(side === 'buy' ? mid + reach : mid - reach), rules.market, rules.base, rules.quote),
-    size: randomSize(rules, 1_500),
+    size: randomSize(rules, 500),
     timeInForce: 'ioc',
     expiresInSeconds: 600,
   });
