@@ -219,7 +219,7 @@ const withdraw: Scenario = {
     await fundAll(lab, accounts, [1]);
     const settle = async (): Promise<number> => {
       const withdrawals = [];
-      for (const user of accounts) withdrawals.push(await lab.withdrawal(user, { amount: 1_000 }));
+      for (const user of accounts) withdrawals.push(await lab.withdrawal(user));
       const settled = await lab.settle({ withdrawals });
       if (settled.withdrawals.some(({ state }) => state !== 'executed')) throw new Error('a withdrawal failed');
       return Number(settled.gasUsed) / accounts.length;

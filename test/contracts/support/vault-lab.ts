@@ -142,7 +142,8 @@ export class VaultLab {
   deployedAt = 0;
   batchId = 0;
   parent: Hash = GENESIS_PARENT;
-  #sequence = 0;
+  /** The last one handed out; set back together with the chain. */
+  sequence = 0;
 
   private constructor(connection: Connection, signers: JsonRpcSigner[]) {
     const [deployer, guardian, submitter, collector] = signers as [
@@ -261,8 +262,8 @@ export class VaultLab {
   /** A fresh sequence, rising, never ahead of the chain's time by more than a few milliseconds. */
   async nextSequence(): Promise<number> {
     const age = ((await this.now()) - this.deployedAt) * 1_000;
-    this.#sequence = Math.max(this.#sequence + 1, age + 1);
-    return this.#sequence;
+    this.sequence = Math.max(this.sequence + 1, age + 1);
+    return this.sequence;
   }
 
   async order(user: LabUser, terms: Partial<LabOrder> = {}): Promise<LabOrder> {
@@ -476,6 +477,8 @@ export async function revertOf(
   } catch (error) {
     const data = findRevertData(error);
     if (data === undefined) throw error;
+    // Nothing came back: out of gas.
+    if (data === '0x') return { name: 'nothing', args: [] };
     const parsed = vaultInterface.parseError(data);
     return parsed === null ? { name: data, args: [] } : { name: parsed.name, args: [...parsed.args] };
   }
