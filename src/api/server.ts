@@ -29,7 +29,7 @@ import { observeRequests } from './metrics.ts';
 import { ProblemError, sendProblem } from './problem.ts';
 import { ReadYourWrites } from './read-your-writes.ts';
 import { ROUTES } from './routes/index.ts';
-import { registerStream } from './stream/register-stream.ts';
+import { closeSockets, registerStream } from './stream/register-stream.ts';
 import { parseStrictJson } from './strict-json.ts';
 import { OrderDesk } from './trading/order-desk.ts';
 import { WithdrawalDesk } from './trading/withdrawal-desk.ts';
@@ -101,7 +101,10 @@ export async function createApiServer(dependencies: ApiDependencies): Promise<Ap
     keyGenerator: (request) => request.ip,
     ...(dependencies.rateLimitRedis === undefined ? {} : { redis: dependencies.rateLimitRedis, skipOnError: true }),
   });
-  await app.register(websocket, { options: { maxPayload: WEBSOCKET_MESSAGE_BYTES_MAX, perMessageDeflate: false } });
+  await app.register(websocket, {
+    options: { maxPayload: WEBSOCKET_MESSAGE_BYTES_MAX, perMessageDeflate: false },
+    preClose: async () => closeSockets(app.websocketServer),
+  });
   await app.register(swagger, openApiOptions());
   await app.register(
     async (api: ApiInstance) => {

@@ -17,7 +17,7 @@ const CATCH_UP_CHECK_MS = 100;
 const PING_INTERVAL_MS = 20_000;
 
 /** Why we closed. 1001: we are shutting down, connect again. */
-export const CLOSE_CODES = { slowConsumer: 4008, unanswered: 4009, tooManyConnections: 4029 } as const;
+export const CLOSE_CODES = { slowConsumer: 4008, tooManyConnections: 4029 } as const;
 
 /** The part of `ws` that is used, so that a test can stand in for a socket that never reads. */
 export type Socket = Pick<WebSocket, 'send' | 'close' | 'terminate' | 'ping' | 'on' | 'bufferedAmount' | 'readyState'>;
@@ -85,12 +85,6 @@ export class Connection implements ChannelSubscriber {
 
   followed(): readonly string[] {
     return [...this.#channels.keys()];
-  }
-
-  /** Says why before it goes, so that clients reconnect instead of wondering. */
-  shutdown(): void {
-    this.send({ op: 'notice', code: 'shutdown', message: 'The server is restarting; connect again.' });
-    this.#socket.close(1001, 'shutting down');
   }
 
   /** After the socket has closed. */

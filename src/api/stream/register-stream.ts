@@ -1,5 +1,5 @@
 /** The WebSocket at /ws: sockets, their limits, and an orderly end. */
-import type { WebSocket } from 'ws';
+import type { WebSocket, WebSocketServer } from 'ws';
 import { ProjectionWaiter } from '../../storage/queries/progress.ts';
 import type { ApiContext, ApiInstance } from '../context.ts';
 import { observeSockets } from '../metrics.ts';
@@ -9,6 +9,9 @@ import { CLOSE_CODES, Connection } from './connection.ts';
 import { OPERATIONS } from './protocol.ts';
 import { PublicChannels } from './public-channels.ts';
 import { Session } from './session.ts';
+
+/** How long a peer may take to answer our closing. */
+const CLOSE_ANSWER_MS = 1_000;
 
 export function registerStream(app: ApiInstance, context: ApiContext): void {
   const { dependencies, limits, catalogue, pool, clock } = context;
@@ -63,14 +66,28 @@ export function registerStream(app: ApiInstance, context: ApiContext): void {
     });
   });
 
-  // Before the server stops listening, so that clients are told while their sockets still work.
-  app.addHook('preClose', async () => {
-    for (const connection of connections.keys()) connection.shutdown();
-  });
   app.addHook('onClose', async () => {
     await publicChannels.stop();
     await feeds.stop();
   });
+}
+
+/** Says why before it ends a socket, so that clients reconnect instead of wondering; ends those that do not answer. */
+export function closeSockets(server: Pick<WebSocketServer, 'clients' | 'close'>): void {
+  const notice = JSON.stringify({
+    op: 'notice',
+    code: 'shutdown',
+    message: 'The server is restarting; connect again.',
+  });
+  for (const socket of server.clients) {
+    socket.send(notice);
+    socket.close(1001, 'shutting down');
+  }
+  server.close();
+  // The HTTP server waits for its sockets, and so does whoever closes it.
+  setTimeout(() => {
+    for (const socket of server.clients) socket.terminate();
+  }, CLOSE_ANSWER_MS).unref();
 }
 
 /** Messages per address and window, over all its sockets. */

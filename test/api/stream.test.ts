@@ -1,0 +1,318 @@
+/** The WebSocket against the real engine: sequences without gaps, private channels, resume, trading, and its errors. */
+import assert from 'node:assert/strict';
+import { WebSocket } from 'ws';
+import { requestText, signRequest } from '../../src/api/auth/api-keys.ts';
+import { depthChecksum } from '../../src/api/market-data-views.ts';
+import { CANCEL_TYPES } from '../../src/domain/typed-data.ts';
+import { type ApiExchange, DOMAIN, signedOrder, startApiExchange, type Wallet } from './support/api-exchange.ts';
+import { type Json, type KeyHolder, makeKey, send, signedSend } from './support/client.ts';
+
+/** Keeps every message; `next` takes the oldest one that fits. */
+class Client {
+  readonly socket: WebSocket;
+  readonly #received: Json[] = [];
+  readonly #waiting: { readonly fits: (message: Json) => boolean; readonly resolve: (message: Json) => void }[] = [];
+  readonly closed: Promise<number>;
+  #id = 0;
+
+  constructor(url: string) {
+    this.socket = new WebSocket(`${url.replace('http', 'ws')}/ws`);
+    this.closed = new Promise((resolve) => this.socket.once('close', resolve));
+    this.socket.on('message', (bytes) => {
+      const message = JSON.parse(String(bytes));
+      const index = this.#waiting.findIndex(({ fits }) => fits(message));
+      if (index === -1) this.#received.push(message);
+      else this.#waiting.splice(index, 1)[0]?.resolve(message);
+    });
+  }
+
+  async open(): Promise<this> {
+    if (this.socket.readyState !== WebSocket.OPEN) await new Promise((resolve) => this.socket.once('open', resolve));
+    return this;
+  }
+
+  next(fits: (message: Json) => boolean): Promise<Json> {
+    const index = this.#received.findIndex(fits);
+    if (index !== -1) return Promise.resolve(this.#received.splice(index, 1)[0]);
+    return new Promise((resolve, reject) => {
+      const timer = setTimeout(
+        () => reject(new Error(`no such message; there were ${JSON.stringify(this.#received)}`)),
+        5_000,
+      );
+      this.#waiting.push({
+        fits,
+        resolve: (message) => {
+          clearTimeout(timer);
+          resolve(message);
+        },
+      });
+    });
+  }
+
+  /** Sends a request and resolves with its ack or error. */
+  async ask(message: object): Promise<Json> {
+    const id = ++this.#id;
+    this.socket.send(JSON.stringify({ id, ...message }));
+    return this.next(
+      (answer) => answer.id === id && (answer.op === 'ack' || answer.op === 'error' || answer.op === 'pong'),
+    );
+  }
+
+  async login(key: KeyHolder): Promise<Json> {
+    const timestamp = Date.now();
+    const text = requestText({ method: 'GET', path: '/ws', timestampMs: timestamp, body: '' });
+    return this.ask({ op: 'login', key: key.keyId, timestamp, signature: signRequest(key.secret, text) });
+  }
+
+  of(channel: string, type?: string): Promise<Json> {
+    return this.next(
+      (message) =>
+        message.channel === channel && message.op === undefined && (type === undefined || message.type === type),
+    );
+  }
+
+  async close(): Promise<void> {
+    this.socket.close();
+    await this.closed;
+  }
+}
+
+describe('the WebSocket', () => {
+  let exchange: ApiExchange;
+  let maker: Wallet;
+  let taker: Wallet;
+  let key: KeyHolder;
+  let lane = 0;
+  const clients: Client[] = [];
+
+  before(async () => {
+    exchange = await startApiExchange();
+    maker = await exchange.fundedWallet();
+    taker = await exchange.fundedWallet();
+    key = await makeKey(exchange.url, maker);
+  });
+  afterEach(async () => {
+    for (const client of clients.splice(0)) await client.close();
+    await signedSend(exchange.url, key, 'DELETE', '/api/v1/orders');
+  });
+  after(async () => {
+    await exchange.stop();
+  });
+
+  const connect = async (): Promise<Client> => {
+    const client = new Client(exchange.url);
+    clients.push(client);
+    return client.open();
+  };
+  const place = async (wallet: Wallet, input: Parameters<typeof signedOrder>[2]): Promise<Json> => {
+    const body = await signedOrder(exchange, wallet, { lane: lane++, ...input });
+    const answer = await send(exchange.url, 'POST', '/api/v1/orders', { body });
+    assert.equal(answer.status, 201, JSON.stringify(answer.body));
+    return answer.body.order;
+  };
+
+  it('keeps a book up by a snapshot and gapless deltas, checked by CRC32', async () => {
+    await place(maker, { ticks: 300_000, lots: 5 });
+    const client = await connect();
+    const ack = await client.ask({ op: 'subscribe', channel: 'depth', market: 'weth-usdc' });
+    assert.deepEqual(
+      { op: ack.op, channel: ack.channel, market: ack.market },
+      { op: 'ack', channel: 'depth', market: 'WETH-USDC' },
+    );
+    const snapshot = await client.of('depth');
+    assert.equal(snapshot.type, 'snapshot');
+    const asks = new Map<string, string>(snapshot.asks);
+    assert.equal(asks.get('3000'), '0.005');
+    for (let index = 0; index < 20; index++) await place(maker, { ticks: 300_000 + (index % 7), lots: 1 + index });
+    let { seq } = snapshot;
+    for (let index = 0; index < 20; index++) {
+      const delta = await client.of('depth');
+      assert.equal(delta.type, 'delta');
+      assert.equal(delta.prevSeq, seq);
+      seq = delta.seq;
+      for (const [price, size] of delta.asks) {
+        if (size === '0') asks.delete(price);
+        else asks.set(price, size);
+      }
+      const best = [...asks].sort((a, b) => Number(a[0]) - Number(b[0]));
+      assert.equal(depthChecksum([], best), delta.checksum);
+    }
+    const depth = (await send(exchange.url, 'GET', '/api/v1/markets/WETH-USDC/depth')).body;
+    assert.deepEqual(
+      [...asks].sort((a, b) => Number(a[0]) - Number(b[0])),
+      depth.asks,
+    );
+  });
+
+  it('tells trades and tickers as they change', async () => {
+    const client = await connect();
+    await client.ask({ op: 'subscribe', channel: 'trades', market: 'WETH-USDC' });
+    await client.ask({ op: 'subscribe', channel: 'ticker', market: 'WETH-USDC' });
+    await client.ask({ op: 'subscribe', channel: 'batches' });
+    assert.deepEqual((await client.of('batches')).batches, []);
+    const { seq } = await client.of('trades');
+    await client.of('ticker', 'snapshot');
+    await place(maker, { ticks: 210_000, lots: 10 });
+    await place(taker, { side: 'buy', ticks: 210_000, lots: 4, timeInForce: 'ioc' });
+    const delta = await client.of('trades');
+    assert.equal(delta.prevSeq, seq);
+    assert.deepEqual(
+      [delta.trades[0].price, delta.trades[0].size, delta.trades[0].takerSide],
+      ['2100', '0.004', 'buy'],
+    );
+    const ticker = await client.next((message) => message.channel === 'ticker' && message.ticker?.lastPrice === '2100');
+    assert.equal(ticker.type, 'delta');
+  });
+
+  it('shows an account its orders, fills and balances, live and gapless', async () => {
+    const resting = await place(maker, { ticks: 220_000, lots: 10 });
+    const client = await connect();
+    assert.equal((await client.login(key)).op, 'ack');
+    for (const channel of ['orders', 'fills', 'balances'])
+      assert.equal((await client.ask({ op: 'subscribe', channel })).op, 'ack');
+    const orders = await client.of('orders');
+    assert.deepEqual(
+      orders.orders.map(({ id }: { id: string }) => id),
+      [resting.id],
+    );
+    const fills = await client.of('fills');
+    const balances = await client.of('balances');
+    assert.equal(balances.balances.length, 2);
+
+    await place(taker, { side: 'buy', ticks: 220_000, lots: 4, timeInForce: 'ioc' });
+    const changed = await client.of('orders');
+    assert.equal(changed.prevSeq, orders.seq);
+    assert.deepEqual(
+      [changed.orders[0].status, changed.orders[0].filled, changed.orders[0].remaining, changed.orders[0].averagePrice],
+      ['partially_filled', '0.004', '0.006', '2200'],
+    );
+    const fill = await client.of('fills');
+    assert.equal(fill.prevSeq, fills.seq);
+    assert.deepEqual([fill.fills[0].liquidity, fill.fills[0].size, fill.fills[0].state], ['maker', '0.004', 'matched']);
+    assert.equal((await client.of('balances')).prevSeq, balances.seq);
+
+    await signedSend(exchange.url, key, 'DELETE', `/api/v1/orders/${resting.id}`);
+    const ended = await client.of('orders');
+    assert.equal(ended.prevSeq, changed.seq);
+    assert.equal(ended.orders[0].status, 'cancelled');
+    // What the stream says is what REST says.
+    const rest = (await signedSend(exchange.url, key, 'GET', `/api/v1/orders/${resting.id}`)).body;
+    assert.deepEqual(ended.orders[0], rest);
+  });
+
+  it('resumes from the ring, and resynchronises when it cannot', async () => {
+    const first = await connect();
+    await first.ask({ op: 'subscribe', channel: 'depth', market: 'WETH-USDC' });
+    const { seq } = await first.of('depth');
+    await place(maker, { ticks: 310_000, lots: 1 });
+    await place(maker, { ticks: 311_000, lots: 1 });
+    await first.of('depth');
+    await first.of('depth');
+
+    const second = await connect();
+    const resumed = await second.ask({ op: 'resume', channel: 'depth', market: 'WETH-USDC', fromSeq: seq });
+    assert.equal(resumed.resumed, true);
+    const [one, two] = [await second.of('depth'), await second.of('depth')];
+    assert.deepEqual([one.type, two.type, one.prevSeq, two.prevSeq], ['delta', 'delta', seq, one.seq]);
+
+    const third = await connect();
+    const lost = await third.ask({ op: 'resume', channel: 'depth', market: 'WETH-USDC', fromSeq: 1 });
+    assert.equal(lost.resumed, false);
+    assert.equal((await third.of('depth')).type, 'resync');
+  });
+
+  it('resumes private channels too', async () => {
+    const first = await connect();
+    await first.login(key);
+    await first.ask({ op: 'subscribe', channel: 'orders' });
+    const { seq } = await first.of('orders');
+    await place(maker, { ticks: 320_000, lots: 1 });
+    await first.of('orders');
+    await first.close();
+    await place(maker, { ticks: 321_000, lots: 1 });
+    const second = await connect();
+    await second.login(key);
+    assert.equal((await second.ask({ op: 'resume', channel: 'orders', fromSeq: seq })).resumed, true);
+    assert.equal((await second.of('orders')).prevSeq, seq);
+    assert.equal((await second.of('orders')).orders[0].price, '3210');
+  });
+
+  it('places and cancels orders', async () => {
+    const client = await connect();
+    const body = await signedOrder(exchange, maker, { lane: lane++, ticks: 330_000, lots: 3 });
+    const placed = await client.ask({ op: 'place', ...body });
+    assert.equal(placed.op, 'ack', JSON.stringify(placed));
+    assert.equal(placed.order.status, 'open');
+    assert.equal(placed.isNew, true);
+    assert.equal((await client.ask({ op: 'place', ...body })).isNew, false);
+    assert.equal((await client.ask({ op: 'cancel', orderId: placed.order.id })).error.code, 'UNAUTHENTICATED');
+    await client.login(key);
+    const cancelled = await client.ask({ op: 'cancel', orderId: placed.order.id });
+    assert.equal(cancelled.order.status, 'cancelled');
+    await client.ask({
+      op: 'place',
+      ...(await signedOrder(exchange, maker, { lane: lane++, ticks: 330_000, lots: 3 })),
+    });
+    assert.equal((await client.ask({ op: 'cancelAll', market: 'WETH-USDC' })).cancelled.length, 1);
+  });
+
+  it('logs a wallet in without a key', async () => {
+    const client = await connect();
+    const timestamp = Date.now();
+    const signature = await maker.signTypedData({
+      domain: DOMAIN,
+      types: CANCEL_TYPES,
+      primaryType: 'Cancel',
+      message: { account: maker.address, scope: 'login', timestamp: BigInt(timestamp) },
+    });
+    const answer = await client.ask({ op: 'login', account: maker.address, timestamp, signature });
+    assert.equal(answer.account, maker.address);
+    assert.equal((await client.ask({ op: 'subscribe', channel: 'balances' })).op, 'ack');
+  });
+
+  it('cancels on disconnect when asked to', async () => {
+    const client = await connect();
+    await client.login(key);
+    assert.equal((await client.ask({ op: 'cancelOnDisconnect', enabled: true })).enabled, true);
+    const order = await place(maker, { ticks: 340_000, lots: 1 });
+    client.socket.terminate();
+    for (let tries = 0; ; tries++) {
+      const { status } = (await signedSend(exchange.url, key, 'GET', `/api/v1/orders/${order.id}`)).body;
+      if (status === 'cancelled') break;
+      assert.ok(tries < 100, 'the order was not cancelled');
+      await new Promise((resolve) => setTimeout(resolve, 20));
+    }
+  });
+
+  it('answers every mistake with its id and a problem, and goes on', async () => {
+    const client = await connect();
+    const cases: [object, string][] = [
+      [{ op: 'dance' }, 'VALIDATION_FAILED'],
+      [{ op: 'subscribe', channel: 'gossip' }, 'VALIDATION_FAILED'],
+      [{ op: 'subscribe', channel: 'depth' }, 'VALIDATION_FAILED'],
+      [{ op: 'subscribe', channel: 'depth', market: 'NO-SUCH' }, 'NOT_FOUND'],
+      [{ op: 'subscribe', channel: 'orders' }, 'UNAUTHENTICATED'],
+      [{ op: 'subscribe', channel: 'depth', market: 'WETH-USDC', extra: 1 }, 'VALIDATION_FAILED'],
+      [{ op: 'place', order: {}, signature: '0x' }, 'VALIDATION_FAILED'],
+      [{ op: 'login', key: 'tk_1', timestamp: Date.now(), signature: 'a'.repeat(64) }, 'UNAUTHENTICATED'],
+    ];
+    for (const [message, code] of cases) {
+      const { op, error } = await client.ask(message);
+      assert.equal(op, 'error', JSON.stringify(message));
+      assert.equal(error.code, code, JSON.stringify(message));
+      assert.match(error.type, /\/docs\/errors\//);
+    }
+    client.socket.send('{"op":"ping","op":"ping"}');
+    assert.equal((await client.next((message) => message.op === 'error')).error.code, 'MALFORMED_JSON');
+    assert.equal((await client.ask({ op: 'ping' })).op, 'pong');
+  });
+
+  it('says goodbye before it shuts down', async () => {
+    const gateway = await exchange.secondGateway();
+    const client = await new Client(gateway.url).open();
+    await client.ask({ op: 'subscribe', channel: 'depth', market: 'WETH-USDC' });
+    await gateway.close();
+    assert.equal((await client.next((message) => message.op === 'notice')).code, 'shutdown');
+    assert.equal(await client.closed, 1001);
+  });
+});
