@@ -116,7 +116,15 @@ export class PostgresLeadership implements Leadership {
 
   /** Waits for the row's lock, and meanwhile ends the backends that hold it, other successors excepted. */
   async #lockLeader(client: pg.PoolClient): Promise<LeaderRow> {
-    const self = await client.query<{ pid: number }>('SELECT pg_backend_pid() AS pid');
+    const self = await client.query<{ pid: number; durability: string }>(
+      `SELECT pg_backend_pid() AS pid, current_setting('synchronous_commit') AS durability`,
+    );
+    if (self.rows[0]?.durability === 'off') {
+      throw new ExchangeError(
+        'CONFIGURATION',
+        'PostgreSQL runs with synchronous_commit=off, so that a crash would lose acknowledged commands; switch it on',
+      );
+    }
     const clearing = setInterval(() => {
       this.#pool
         .query(

@@ -8,7 +8,7 @@ import { PostgresJournalReader } from '../../src/storage/journal/read-journal.ts
 import { PostgresSnapshots } from '../../src/storage/snapshots.ts';
 import { resetJournal } from '../storage/journal-rows.ts';
 import { useTestDatabase } from '../support/database.ts';
-import { GENESIS, type Led, soon, startLeader } from './leading.ts';
+import { GENESIS, type Led, sleep, soon, startLeader } from './leading.ts';
 import { place, RECORDING_FORM, type RecordingEngine } from './recording-engine.ts';
 
 describe('recovery of the engine', () => {
@@ -136,6 +136,17 @@ describe('recovery of the engine', () => {
     assert.equal(second.engine.kinds.filter((kind) => kind === 'placeOrder').length, 50);
     assert.equal(second.applied.length, 0, 'rows of the leader before are not published again');
     assert.equal((await second.sequencer.submit(place(51), soon())).kind, 'committed');
+  });
+
+  it('keeps its lease while it hands on what the leader before left, however long that takes', async () => {
+    const slow = leader({ leaseMs: 500, renewEveryMs: 100, onLeading: () => sleep(1_500) });
+    await sleep(300);
+    const aborter = new AbortController();
+    const rival = leader({ leaseMs: 500, signal: aborter.signal });
+    const led = await slow;
+    assert.equal((await led.sequencer.submit(place(1), soon())).kind, 'committed');
+    aborter.abort(new Error('enough'));
+    await assert.rejects(rival, /enough/);
   });
 
   it('compares itself with the newest snapshot while it stands by', async () => {

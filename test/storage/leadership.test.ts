@@ -59,6 +59,18 @@ describe('leadership', () => {
     assert.equal((await other.tryAcquire(openWithOneRow)).kind, 'acquired');
   });
 
+  it('refuses a database that would forget what it has committed', async () => {
+    const url = new URL(database.url());
+    url.searchParams.set('options', '-c synchronous_commit=off');
+    const forgetful = openDatabase({ url: url.href, applicationName: 'tallystick-test-forgetful' });
+    const leadership = new PostgresLeadership({ pool: forgetful, owner: 'one' });
+    await assert.rejects(leadership.tryAcquire(openWithOneRow), {
+      code: 'CONFIGURATION',
+      message: /synchronous_commit/,
+    });
+    await forgetful.end();
+  });
+
   it('belongs to one of many that try at the same time', async () => {
     const candidates = Array.from({ length: 4 }, (_, index) => {
       const own = openDatabase({

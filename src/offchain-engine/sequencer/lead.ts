@@ -8,10 +8,10 @@ import { ExchangeError } from '../../domain/errors.ts';
 import { type ClockJump, CommandClock } from './command-clock.ts';
 import type { QueueBounds } from './command-queue.ts';
 import { verifyRowContent } from './journal-row.ts';
-import type { Journal, LeadingEngine, RowSigner } from './ports.ts';
+import type { Journal, Leadership, LeadingEngine, ProblemListener, RowSigner } from './ports.ts';
 import { type AppliedRow, Replica } from './replica.ts';
 import type { SealPolicy } from './sealing.ts';
-import { Sequencer } from './sequencer.ts';
+import { RENEW_EVERY_MS, Sequencer } from './sequencer.ts';
 import { SnapshotTaker } from './snapshot-taker.ts';
 import { type StandbyOptions, standBy } from './standby.ts';
 
@@ -53,6 +53,14 @@ export async function leadJournal<Engine extends LeadingEngine>(
   const replica = await Replica.recover(options);
   await checkGenesis(options);
   const epoch = await standBy(options, replica);
+  return renewing(options, () => beginLeading(options, replica, epoch));
+}
+
+async function beginLeading<Engine extends LeadingEngine>(
+  options: LeadOptions<Engine>,
+  replica: Replica<Engine>,
+  epoch: number,
+): Promise<Leading<Engine>> {
   // What the leader before wrote last, and this epoch's opening row.
   await replica.catchUp();
   if (replica.position.epoch !== epoch) {
@@ -74,6 +82,23 @@ export async function leadJournal<Engine extends LeadingEngine>(
   await options.onLeading({ engine: replica.engine, epoch });
   const sequencer = new Sequencer({ ...options, replica, epoch, clock, snapshots });
   return { sequencer, engine: replica.engine, epoch, clock };
+}
+
+/** Keeps the lease while the sequencer, which will keep it, is not there yet. */
+async function renewing<Result>(
+  options: { readonly leadership: Leadership; readonly onProblem: ProblemListener; readonly renewEveryMs?: number },
+  begin: () => Promise<Result>,
+): Promise<Result> {
+  const renewal = setInterval(() => {
+    options.leadership.renew().catch((cause: unknown) => {
+      options.onProblem({ message: 'the lease could not be renewed', cause });
+    });
+  }, options.renewEveryMs ?? RENEW_EVERY_MS);
+  try {
+    return await begin();
+  } finally {
+    clearInterval(renewal);
+  }
 }
 
 /** @throws ExchangeError CHAIN_MISMATCH when the journal belongs to another chain or vault */

@@ -20,6 +20,9 @@ export type ReplicaOptions<Engine extends SequencedEngine> = {
   readonly onProblem: ProblemListener;
 };
 
+/** How long a replay keeps the thread at most, one row apart. */
+const TASK_MAX_MS = 8;
+
 export type AppliedRow = (applied: readonly AppliedCommand[], row: JournalRow) => void;
 
 export class Replica<Engine extends SequencedEngine> {
@@ -81,10 +84,16 @@ export class Replica<Engine extends SequencedEngine> {
    */
   async catchUp(onApplied?: AppliedRow): Promise<number> {
     let rows = 0;
+    let yieldedMs = performance.now();
     for await (const row of this.#journal.rowsFrom(this.#position.lastSequence + 1)) {
       const applied = this.#applyRow(row);
       onApplied?.(applied, row);
       rows++;
+      // A long replay shares its thread with heartbeats and, in a single process, with the API.
+      if (performance.now() - yieldedMs > TASK_MAX_MS) {
+        await new Promise((resolve) => setImmediate(resolve));
+        yieldedMs = performance.now();
+      }
     }
     return rows;
   }

@@ -66,7 +66,8 @@ type Row = {
 type CommittedRow = Row & { readonly committedAtMs: TimestampMs };
 
 const ROW_COMMANDS_MAX = 512;
-const RENEW_EVERY_MS = 400;
+/** How often an idle leader renews its lease: several times before it runs out. */
+export const RENEW_EVERY_MS = 400;
 /** A seal that changed nothing is not repeated sooner. */
 const SEAL_AGAIN_AFTER_MS = 250;
 const WAKE_AFTER_MAX_MS = 60_000;
@@ -317,12 +318,12 @@ export class Sequencer<Engine extends LeadingEngine> {
         row.lastSequence,
         'the engine does not stand at the end of the row it applied',
       );
+      this.#options.onApplied(applied, row);
     } catch (error) {
       settleAll(committed, { kind: 'unknown' });
       throw error;
     }
     if (this.#decisionUnderWay === committed.built) this.#decisionUnderWay = undefined;
-    this.#options.onApplied(applied, row);
     committed.signature.then(
       (signature) => {
         for (const [index, queued] of committed.queued.entries()) {

@@ -20,6 +20,8 @@ CREATE TABLE journal (
   committed_at timestamptz NOT NULL DEFAULT clock_timestamp(),
   CHECK (first_sequence <= last_sequence)
 );
+-- Signatures do not compress: trying it would only cost time in every commit.
+ALTER TABLE journal ALTER COLUMN body SET STORAGE EXTERNAL;
 
 CREATE TABLE snapshots (
   sequence bigint PRIMARY KEY,
