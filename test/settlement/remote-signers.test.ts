@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict';
-import { createServer, type Server } from 'node:http';
+import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { type Hex, hashTypedData } from 'viem';
 import { privateKeyToAccount } from 'viem/accounts';
@@ -35,7 +35,7 @@ const transaction = {
 async function startSigner(
   bend: (params: never[]) => unknown[] = (params) => params,
 ): Promise<{ url: string; server: Server }> {
-  const server = createServer(async (request, response) => {
+  const answer = async (request: IncomingMessage, response: ServerResponse): Promise<void> => {
     const chunks: Buffer[] = [];
     for await (const chunk of request) chunks.push(chunk as Buffer);
     const call = JSON.parse(Buffer.concat(chunks).toString('utf8')) as { id: number; method: string; params: never[] };
@@ -54,6 +54,9 @@ async function startSigner(
             maxPriorityFeePerGas: BigInt(first['maxPriorityFeePerGas'] as Hex),
           });
     response.end(JSON.stringify({ jsonrpc: '2.0', id: call.id, result }));
+  };
+  const server = createServer((request, response) => {
+    answer(request, response).catch(() => response.destroy());
   });
   await new Promise<void>((listening) => server.listen(0, '127.0.0.1', listening));
   return { url: `http://127.0.0.1:${(server.address() as AddressInfo).port}`, server };
