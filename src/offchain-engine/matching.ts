@@ -147,7 +147,7 @@ function takeLiquidity(
       break;
     }
     const makerLeft = floats[(maker << FLOAT_SHIFT) + REMAINING]!;
-    const traded = left < makerLeft ? left : makerLeft;
+    const traded = Math.min(left, makerLeft);
     left -= traded;
     recordTrade(state, market, id, maker, side, best, traded);
     sink.level(market.index, makerSide, best);

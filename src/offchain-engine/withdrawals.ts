@@ -31,9 +31,27 @@ export function requestWithdrawal(state: EngineState, withdrawal: NewWithdrawal)
   state.ledger.add(slot, AVAILABLE, -withdrawal.amount);
   state.ledger.add(slot, PENDING_WITHDRAWAL, withdrawal.amount);
   countPending(state, account, 1);
-  const { signature: _, ...terms } = withdrawal;
-  state.withdrawals.push({ ...terms, fee, requestedAt: state.sequence });
+  state.withdrawals.push(pendingWithdrawal(withdrawal, fee, state.sequence));
   state.sink.push({ kind: 'withdrawalAccepted', withdrawal, fee });
+}
+
+/** Its terms without the signature; the journal holds that, at `requestedAt`. */
+function pendingWithdrawal(withdrawal: NewWithdrawal, fee: Quanta, requestedAt: number): PendingWithdrawal {
+  const { account, asset, amount, recipient, native, lane, withdrawalSequence, expiry, maxFee, digest } = withdrawal;
+  return {
+    account,
+    asset,
+    amount,
+    recipient,
+    native,
+    lane,
+    withdrawalSequence,
+    expiry,
+    maxFee,
+    digest,
+    fee,
+    requestedAt,
+  };
 }
 
 function check(state: EngineState, account: number, withdrawal: NewWithdrawal): WithdrawalRejectReason | undefined {

@@ -219,12 +219,12 @@ export class Book {
     if (far.length === 0) return inLadder;
     const index = this.#farBids.find(price);
     const farPrice = far[(index < 0 ? ~index : index) - 1] ?? 0;
-    return farPrice > inLadder ? farPrice : inLadder;
+    return Math.max(farPrice, inLadder);
   }
 
   #askAbove(price: number): number {
     const above = price - this.#base + 1;
-    const found = this.#bits.next(above < 0 ? 0 : above);
+    const found = this.#bits.next(Math.max(above, 0));
     const inLadder = found < 0 ? 0 : this.#base + found;
     const far = this.#farAsks.prices;
     if (far.length === 0) return inLadder;
