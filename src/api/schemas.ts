@@ -7,7 +7,6 @@ export const AddressIn = Type.String({
 });
 export const AddressOut = Type.String({ description: 'Address in checksum form.' });
 export const HashText = Type.String({ pattern: '^0x[0-9a-fA-F]{64}$', description: 'a hash: 0x and 64 hex digits' });
-export const HexText = Type.String({ pattern: '^0x([0-9a-fA-F]{2})*$', description: 'bytes as 0x hex' });
 /** 64-byte compact or 65-byte ECDSA; up to 1,024 bytes for contract wallets where those are taken. */
 export const SignatureIn = Type.String({
   pattern: '^0x[0-9a-fA-F]*$',
