@@ -27,7 +27,10 @@ export type RpcFailureReason =
   | 'rate_limited'
   | 'malformed'
   | 'range_too_large'
+  /** Answers that do not fit together, or not to what is known. */
   | 'inconsistent'
+  /** Logs that the vault's numbering proves to be missing, or to be others. */
+  | 'events_missing'
   | 'reverted'
   | 'refused';
 

@@ -4,7 +4,7 @@
  * A block's logs are asked for by the block's hash, so that a reorganisation between two requests cannot mix two chains. Completeness is
  * proven twice: the vault numbers its events without gaps, and its state at a block says which number was the last. A node that leaves
  * logs out, repeats them, reorders them or serves another block's is found by that; the result is a retryable failure with the reason
- * `inconsistent`, and nothing of it is stored.
+ * `inconsistent` or `events_missing`, and nothing of it is stored.
  */
 import { type RpcCall, type RpcEndpoint, rpcFailure, rpcFailureReason } from '../chain/rpc-pool.ts';
 import type { VaultReader } from '../chain/vault-reader.ts';
@@ -79,7 +79,7 @@ export async function readBlocks(
     previous = (previous + events.length) as ChainEventSequence;
     return { ...header, lastEventSequence: previous, events };
   });
-  requireComplete(previous, reader.decodeLastEvent(answers[headers.length] as Hex), last.number);
+  requireComplete(previous, lastEventIn(reader, answers[headers.length]), last.number);
   return blocks;
 }
 
@@ -143,7 +143,7 @@ function eventsOfBlock(
   return ordered.map(([logIndex, log], position) => {
     const { eventSequence, fact } = decode(reader, log, header.number);
     if (eventSequence !== previous + 1 + position) {
-      throw inconsistent(`expected event ${previous + 1 + position} in block ${header.number}, got ${eventSequence}`);
+      throw eventsMissing(`expected event ${previous + 1 + position} in block ${header.number}, got ${eventSequence}`);
     }
     return { eventSequence, txHash: log.transactionHash, logIndex, fact };
   });
@@ -165,7 +165,7 @@ function asLogs(answer: unknown): RpcLog[] {
 
 function requireComplete(got: ChainEventSequence, stated: ChainEventSequence, block: number): void {
   if (got !== stated) {
-    throw inconsistent(`the vault's last event at block ${block} is ${stated}, but its logs end with ${got}`);
+    throw eventsMissing(`the vault's last event at block ${block} is ${stated}, but its logs end with ${got}`);
   }
 }
 
@@ -173,6 +173,16 @@ const lastEventAt = (reader: VaultReader, block: { blockHash: Hash }): RpcCall =
   method: 'eth_call',
   params: [{ to: reader.vault, data: reader.lastEventCall }, block],
 });
+
+/** A call to an address without code answers nothing: before the vault was deployed it had no events. */
+function lastEventIn(reader: VaultReader, answer: unknown): ChainEventSequence {
+  if (answer === '0x') return 0 as ChainEventSequence;
+  try {
+    return reader.decodeLastEvent(answer as Hex);
+  } catch (error) {
+    throw rpcFailure('malformed', `the vault's state does not decode: ${String(error)}`, {}, error);
+  }
+}
 
 /** Nodes without archive do not answer for old blocks; then the numbering alone has to do, which shows a gap one range later. */
 async function lastEventIfKnown(
@@ -182,7 +192,7 @@ async function lastEventIfKnown(
 ): Promise<ChainEventSequence | undefined> {
   try {
     const { method, params } = lastEventAt(reader, { blockHash });
-    return reader.decodeLastEvent((await endpoint.request(method, params)) as Hex);
+    return lastEventIn(reader, await endpoint.request(method, params));
   } catch (error) {
     if (rpcFailureReason(error) === 'refused') return undefined;
     throw error;
@@ -190,3 +200,4 @@ async function lastEventIfKnown(
 }
 
 export const inconsistent = (message: string): Error => rpcFailure('inconsistent', message);
+const eventsMissing = (message: string): Error => rpcFailure('events_missing', message);

@@ -12,7 +12,7 @@ import type { VaultReader } from '../chain/vault-reader.ts';
 import { ExchangeError } from '../domain/errors.ts';
 import type { ChainEventSequence } from '../domain/units.ts';
 import { isDatabaseTrouble } from '../storage/database-trouble.ts';
-import { openIncident } from '../storage/incidents.ts';
+import { closeIncident, openIncident } from '../storage/incidents.ts';
 import { readChainIdentity, requireSameChain, type VaultPlace } from './chain-identity.ts';
 import { type BlockRef, type ChainIdentity, type ChainStep, type FollowedChain, tipOf } from './chain-steps.ts';
 import { createFollower, type Follower } from './follow-chain.ts';
@@ -78,6 +78,7 @@ export function startIndexer(options: IndexerOptions): Indexer {
   let reorgs = 0;
   let deepestReorg = 0;
   let gaps = 0;
+  let stalledIncident: number | undefined;
   let lastError: string | undefined;
   let lastGoodAt = performance.now();
 
@@ -116,13 +117,11 @@ export function startIndexer(options: IndexerOptions): Indexer {
     const silentMs = performance.now() - lastGoodAt;
     if (silentMs > stalledAfterMs && state !== 'stalled') {
       state = 'stalled';
-      await openIncident(pool, {
-        kind: 'chain_stalled',
-        summary: 'The chain cannot be followed',
-        details: { reason: error.message, silentMs },
-      });
+      const details = { reason: error.message, silentMs };
+      const incident = { kind: 'chain_stalled', summary: 'The chain cannot be followed', details };
+      stalledIncident = (await openIncident(pool, incident)).id;
     }
-    gaps = rpcFailureReason(error) === 'inconsistent' && /event/.test(error.message) ? gaps + 1 : 0;
+    gaps = rpcFailureReason(error) === 'events_missing' ? gaps + 1 : 0;
     if (gaps >= GAPS_BEFORE_REWIND && identity !== undefined) {
       gaps = 0;
       await rewindToLastEvent(pool);
@@ -136,6 +135,10 @@ export function startIndexer(options: IndexerOptions): Indexer {
     state = 'following';
     lastError = undefined;
     lastGoodAt = performance.now();
+    if (stalledIncident !== undefined) {
+      await closeIncident(pool, stalledIncident, 'The chain is followed again.');
+      stalledIncident = undefined;
+    }
     if (step === undefined) return false;
     chain = await storeStep(pool, known, from, step);
     gaps = 0;

@@ -245,6 +245,58 @@ describe('indexer', () => {
     await waitFor(async () => (indexer.status().final?.number ?? 0) > finalBefore + 2);
   });
 
+  it('reads again from the last event when an earlier block was stored without its events', async () => {
+    start();
+    await contract.mine(3);
+    await contract.emit(2);
+    await converge();
+    // The node leaves out a block's events and lies about the vault's state as well, so that nothing shows at first.
+    const stated = `0x${'2'.padStart(64, '0')}`;
+    proxy.bendAnswer = (call, answer) =>
+      call.method === 'eth_call' ? { result: stated } : LOG_FAULTS.empty(call, answer);
+    await contract.emit(1);
+    await contract.mine(6);
+    await waitFor(async () => {
+      const { rows } = await pool.query<{ tip: string }>('SELECT max(number) AS tip FROM chain_blocks WHERE final');
+      return Number(rows[0]?.tip) > contract.deploymentBlock + 6;
+    });
+    proxy.bendAnswer = undefined;
+    await contract.emit(1);
+    await contract.mine(6);
+    await converge();
+  });
+
+  it('opens an incident while no node answers, and closes it when one does', async () => {
+    const indexer = start({ stalledAfterMs: 100 });
+    await converge();
+    proxy.breakRequest = () => ({ kind: 'reset' });
+    await waitFor(async () => indexer.status().state === 'stalled');
+    const open = await pool.query("SELECT 1 FROM incidents WHERE kind = 'chain_stalled' AND closed_at IS NULL");
+    assert.equal(open.rowCount, 1);
+    proxy.breakRequest = undefined;
+    await contract.emit(1);
+    await converge();
+    const closed = await pool.query("SELECT 1 FROM incidents WHERE kind = 'chain_stalled' AND closed_at IS NOT NULL");
+    assert.equal(closed.rowCount, 1);
+  });
+
+  it('goes on after the database ended its connections', async () => {
+    pool.on('error', () => undefined);
+    start();
+    await contract.emit(1);
+    await converge();
+    for (let round = 0; round < 3; round++) {
+      const other = new pg.Client({ connectionString: database.url });
+      await other.connect();
+      await other.query(
+        'SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE pid <> pg_backend_pid() AND datname = current_database()',
+      );
+      await other.end();
+      await contract.emit(1);
+    }
+    await converge();
+  });
+
   it('lets two indexers run against one database', async () => {
     start();
     start();
