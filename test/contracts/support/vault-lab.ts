@@ -136,6 +136,8 @@ export class VaultLab {
   readonly collector: Address;
   readonly engine = createUser('engine');
   readonly tokens: Contract[] = [];
+  /** As listed; a test that lists another asset adds it here. */
+  readonly assets: LabAsset[] = [...ASSETS];
   readonly markets: LabMarket[] = [...MARKETS];
   vault: Contract;
   digester: Digester;
@@ -230,7 +232,7 @@ export class VaultLab {
   /** Credits quanta by a real deposit of the deployer. */
   async fund(user: { readonly address: Address }, asset: number, quanta: number): Promise<void> {
     const token = this.tokens[asset]!;
-    const amount = BigInt(quanta) * ASSETS[asset]!.quantum;
+    const amount = BigInt(quanta) * this.assets[asset]!.quantum;
     await token['mint']!(this.deployer.address, amount);
     const vault = await this.vault.getAddress();
     if ((await token['allowance']!(this.deployer.address, vault)) < amount)
@@ -286,7 +288,7 @@ export class VaultLab {
 
   async orderDigest(order: LabOrder): Promise<Hash> {
     const market = this.markets[order.market]!;
-    const [base, quote] = [ASSETS[market.base]!, ASSETS[market.quote]!];
+    const [base, quote] = [this.assets[market.base]!, this.assets[market.quote]!];
     return this.digester.order({
       account: order.user.address,
       side: order.side,
@@ -344,7 +346,7 @@ export class VaultLab {
   }
 
   async withdrawalDigest(withdrawal: LabWithdrawal): Promise<Hash> {
-    const quantum = ASSETS[withdrawal.asset]?.quantum ?? 1n;
+    const quantum = this.assets[withdrawal.asset]?.quantum ?? 1n;
     const token = withdrawal.native ? NATIVE : await this.tokens[withdrawal.asset]?.getAddress();
     return this.digester.withdrawal({
       account: withdrawal.account,

@@ -1,0 +1,526 @@
+import assert from 'node:assert/strict';
+import { type Contract, Signature, TypedDataEncoder } from 'ethers';
+import { decodeSkips } from '../../src/chain/vault-events.ts';
+import type { Address, Quanta } from '../../src/domain/units.ts';
+import { createUser, EXIT_DELAY, type LabUser, NATIVE, revertOf, signLong, VaultLab } from './support/vault-lab.ts';
+
+const MAX = 2n ** 256n - 1n;
+const quanta = (amount: number): Quanta => amount as Quanta;
+
+describe('custody', () => {
+  const [alice, bob, signer] = ['alice', 'bob', 'wallet signer'].map(createUser) as [LabUser, LabUser, LabUser];
+  const stranger = createUser('stranger');
+  let lab: VaultLab;
+  let undo: () => Promise<void>;
+
+  /** A hostile token, listed as the next asset, and 10^6 of it approved by alice. */
+  const list = async (source: string, args: readonly unknown[] = [], quantum = 1n): Promise<Contract> => {
+    const token = await lab.deploy(`mocks/HostileTokens.sol/${source}`, args);
+    await lab.listAsset(token, quantum, 1, { decimals: 18, symbol: 'BAD' });
+    lab.tokens.push(token);
+    lab.assets.push({ symbol: 'BAD', decimals: 18, quantum, kind: source });
+    await token['mint']!(alice.address, 10n ** 24n);
+    const vault = await lab.as(alice);
+    await (token.connect(vault.runner) as Contract)['approve']!(vault.target, MAX);
+    return token;
+  };
+  const deposit = async (token: Contract, amount: bigint | number, user = alice) =>
+    (await lab.as(user))['deposit']!(await token.getAddress(), amount, user.address);
+  const refusal = async (call: Promise<unknown>) => (await revertOf(call))?.name;
+  const outcome = async (withdrawal: Awaited<ReturnType<VaultLab['withdrawal']>>) =>
+    (await lab.settle({ withdrawals: [withdrawal] })).withdrawals[0]?.reason;
+  const approveUsdc = async (user: LabUser): Promise<Contract> => {
+    const token = lab.tokens[1]!;
+    await token['mint']!(user.address, 10 ** 9);
+    const vault = await lab.as(user);
+    await (token.connect(vault.runner) as Contract)['approve']!(vault.target, MAX);
+    return token;
+  };
+
+  before(async () => {
+    lab = await VaultLab.create();
+    for (const user of [alice, bob]) for (const asset of [0, 1]) await lab.fund(user, asset, 10 ** 9);
+  });
+  beforeEach(async () => {
+    const snapshot = await lab.connection.networkHelpers.takeSnapshot();
+    const { batchId, parent, sequence } = lab;
+    const { length } = lab.tokens;
+    undo = async () => {
+      await snapshot.restore();
+      lab.tokens.length = length;
+      lab.assets.length = length;
+      Object.assign(lab, { batchId, parent, sequence });
+    };
+  });
+  afterEach(() => undo());
+
+  describe('deposits', () => {
+    it('I12: credits the beneficiary with exactly what was received', async () => {
+      const token = await approveUsdc(alice);
+      await (await lab.as(alice))['deposit']!(await token.getAddress(), 500, bob.address);
+      assert.equal(await lab.balance(bob, 1), 10 ** 9 + 500);
+    });
+
+    it('fee on transfer', async () => {
+      assert.equal(await refusal(deposit(await list('FeeOnTransferToken'), 1_000)), 'ReceivedOther');
+    });
+
+    it('rebasing: shows as a difference between books and holdings, never as anyone’s balance', async () => {
+      const token = await list('RebasingToken');
+      await deposit(token, 1_000);
+      await token['rebase']!(50);
+      const state = await lab.inspect([alice]);
+      assert.equal(state.assets.at(-1).booked, 1_000n);
+      assert.equal(state.assets.at(-1).held, 500n);
+      await token['rebase']!(200);
+      assert.equal((await lab.inspect([alice])).assets.at(-1).booked, 1_000n);
+    });
+
+    it('no return value', async () => {
+      const token = await list('NoReturnToken', [6]);
+      await deposit(token, 1_000);
+      assert.equal(await lab.balance(alice, lab.tokens.length - 1), 1_000);
+      assert.equal(await outcome(await lab.withdrawal(alice, { asset: lab.tokens.length - 1 })), 'executed');
+    });
+
+    it('false return, revert, short or endless output, all gas burnt', async () => {
+      const token = await list('MoodyToken', [18]);
+      for (const mood of [1, 2, 5, 4]) {
+        await token['setMood']!(mood);
+        assert.equal(await refusal(deposit(token, 1_000)), 'TransferFailed', `mood ${mood}`);
+      }
+      await token['setMood']!(0);
+      await deposit(token, 1_000);
+    });
+
+    it('0 / 6 / 18 / 24 decimals, missing metadata: whole quanta only, of at least the minimum', async () => {
+      for (const index of [4, 1, 3, 5]) {
+        const { quantum } = lab.assets[index]!;
+        const token = lab.tokens[index]!;
+        await token['mint']!(alice.address, quantum * 10n);
+        const vault = await lab.as(alice);
+        await (token.connect(vault.runner) as Contract)['approve']!(vault.target, MAX);
+        if (quantum > 1n) assert.equal(await refusal(deposit(token, quantum + 1n)), 'NotWholeQuanta');
+        assert.equal(await refusal(deposit(token, 0)), 'DepositTooSmall');
+        const before = await lab.balance(alice, index);
+        await deposit(token, quantum * 3n);
+        assert.equal(await lab.balance(alice, index), before + 3);
+      }
+    });
+
+    it('reverts on zero', async () => {
+      const token = await list('MoodyToken', [18]);
+      assert.equal(await refusal(deposit(token, 0)), 'DepositTooSmall');
+    });
+
+    it('reentrant', async () => {
+      const token = await list('ReentrantToken');
+      const request = lab.vault.interface.encodeFunctionData('deposit', [await token.getAddress(), 1, bob.address]);
+      await token['setCallback']!(lab.vault.target, request);
+      await deposit(token, 1_000);
+      assert.equal(await token['entered']!(), false);
+      assert.equal(lab.vault.interface.parseError(await token['answer']!())?.name, 'Reentered');
+      assert.equal(await lab.balance(alice, lab.tokens.length - 1), 1_000);
+    });
+
+    it('unlisted tokens, no beneficiary, the vault as beneficiary, more than the books hold', async () => {
+      const vault = await lab.as(alice);
+      const token = await approveUsdc(alice);
+      const address = await token.getAddress();
+      assert.equal(await refusal(vault['deposit']!(stranger.address, 1_000, alice.address)), 'UnknownAsset');
+      assert.equal(await refusal(vault['deposit']!(address, 1_000, `0x${'00'.repeat(20)}`)), 'BadAddress');
+      assert.equal(await refusal(vault['deposit']!(address, 1_000, vault.target)), 'BadAddress');
+      await token['mint']!(alice.address, 2n ** 53n);
+      assert.equal(await refusal(vault['deposit']!(address, 2n ** 53n, alice.address)), 'TooMuchBooked');
+    });
+
+    it('EIP-2612: a permit, a permit used up by someone else, a bad one', async () => {
+      const token = lab.tokens[1]!;
+      await token['mint']!(stranger.address, 5_000);
+      const vault = await lab.as(stranger);
+      const permit = async (value: number) => {
+        const domain = { name: 'USDC', version: '1', chainId: 31_337, verifyingContract: await token.getAddress() };
+        const types = {
+          Permit: ['owner', 'spender', 'value', 'nonce', 'deadline'].map((name, i) => ({
+            name,
+            type: i < 2 ? 'address' : 'uint256',
+          })),
+        };
+        const message = {
+          owner: stranger.address,
+          spender: vault.target,
+          value,
+          nonce: await token['nonces']!(stranger.address),
+          deadline: MAX,
+        };
+        const digest = TypedDataEncoder.hash(domain as never, types, message) as `0x${string}`;
+        return Signature.from(signLong(stranger, digest));
+      };
+      const { v, r, s } = await permit(1_000);
+      await vault['depositWithPermit']!(await token.getAddress(), 1_000, stranger.address, MAX, v, r, s);
+      assert.equal(await lab.balance(stranger, 1), 1_000);
+      const next = await permit(1_000);
+      await token['permit']!(stranger.address, vault.target, 1_000, MAX, next.v, next.r, next.s);
+      await vault['depositWithPermit']!(await token.getAddress(), 1_000, stranger.address, MAX, next.v, next.r, next.s);
+      assert.equal(await lab.balance(stranger, 1), 2_000);
+      const failing = vault['depositWithPermit']!(
+        await token.getAddress(),
+        1_000,
+        stranger.address,
+        MAX,
+        next.v,
+        next.r,
+        next.s,
+      );
+      assert.equal(await refusal(failing), 'TransferFailed');
+    });
+
+    it('Permit2: anyone may relay, nobody may change the beneficiary', async () => {
+      const token = lab.tokens[1]!;
+      const permit2 = (await lab.vault['PERMIT2']!()) as Address;
+      await token['mint']!(stranger.address, 5_000);
+      const own = await lab.as(stranger);
+      await (token.connect(own.runner) as Contract)['approve']!(permit2, MAX);
+      const types = {
+        PermitWitnessTransferFrom: [
+          { name: 'permitted', type: 'TokenPermissions' },
+          { name: 'spender', type: 'address' },
+          { name: 'nonce', type: 'uint256' },
+          { name: 'deadline', type: 'uint256' },
+          { name: 'witness', type: 'Deposit' },
+        ],
+        TokenPermissions: [
+          { name: 'token', type: 'address' },
+          { name: 'amount', type: 'uint256' },
+        ],
+        Deposit: [{ name: 'beneficiary', type: 'address' }],
+      };
+      const address = await token.getAddress();
+      const message = {
+        permitted: { token: address, amount: 1_000 },
+        spender: lab.vault.target,
+        nonce: 1,
+        deadline: MAX,
+        witness: { beneficiary: stranger.address },
+      };
+      const domain = { name: 'Permit2', chainId: 31_337, verifyingContract: permit2 };
+      const signature = signLong(stranger, TypedDataEncoder.hash(domain, types, message) as `0x${string}`);
+      const relayer = await lab.as(bob);
+      const send = (beneficiary: string) =>
+        relayer['depositWithPermit2']!(address, 1_000, beneficiary, stranger.address, 1, MAX, signature);
+      await assert.rejects(send(bob.address));
+      await send(stranger.address);
+      assert.equal(await lab.balance(stranger, 1), 1_000);
+      await assert.rejects(send(stranger.address));
+    });
+
+    it('ether is wrapped, and may not be sent in any other way', async () => {
+      const vault = await lab.as(alice);
+      await vault['depositEther']!(alice.address, { value: 10n ** 18n });
+      assert.equal(await lab.balance(alice, 0), 2 * 10 ** 9);
+      assert.equal(await refusal(vault['depositEther']!(alice.address, { value: 10n ** 18n + 1n })), 'NotWholeQuanta');
+      assert.equal(await refusal(lab.deployer.sendTransaction({ to: vault.target, value: 1 })), 'BadAddress');
+    });
+  });
+
+  describe('withdrawals', () => {
+    const usdcOf = async (address: string): Promise<number> => Number(await lab.tokens[1]!['balanceOf']!(address));
+
+    it('debits the amount, pays it less the fee, and uses up the nonce', async () => {
+      const withdrawal = await lab.withdrawal(alice, {
+        amount: quanta(1_000),
+        fee: quanta(7),
+        recipient: stranger.address,
+      });
+      assert.equal(await outcome(withdrawal), 'executed');
+      assert.equal(await usdcOf(stranger.address), 993);
+      assert.equal(await lab.balance(alice, 1), 10 ** 9 - 1_000);
+      const state = await lab.inspect([alice]);
+      assert.equal(state.assets[1].fees, 7n);
+      assert.equal(await lab.vault['withdrawalLane']!(alice.address, 0), BigInt(withdrawal.withdrawalSequence));
+      assert.equal(await outcome(withdrawal), 'nonce_used');
+      assert.equal(await usdcOf(stranger.address), 993);
+    });
+
+    it('may spend what the same batch’s trades brought in', async () => {
+      const taker = await lab.order(stranger, { side: 'sell', sizeLots: 1 });
+      await lab.fund(stranger, 0, 1_000_000);
+      const maker = await lab.order(bob, { side: 'buy', priceTicks: 1_000 });
+      const withdrawal = await lab.withdrawal(stranger, { amount: quanta(9_000), fee: quanta(0) });
+      const settled = await lab.settle({ fills: [{ taker, maker, size: 1 }], withdrawals: [withdrawal] });
+      assert.equal(settled.withdrawals[0]?.reason, 'executed');
+      assert.equal(await usdcOf(stranger.address), 9_000);
+    });
+
+    it('a session key cannot withdraw', async () => {
+      await (await lab.as(alice))['authorizeSessionKey']!(stranger.address, (await lab.now()) + 10_000, 1n << 255n);
+      assert.equal(await outcome(await lab.withdrawal(alice, { signer: stranger })), 'bad_signature');
+    });
+
+    it('whatever is wrong with one stops neither the others nor the trades', async () => {
+      const now = await lab.now();
+      const token = (await lab.tokens[0]!.getAddress()).toLowerCase() as Address;
+      const vault = (lab.vault.target as string).toLowerCase() as Address;
+      const bad: [Parameters<VaultLab['withdrawal']>[1], string][] = [
+        [{ signer: bob }, 'bad_signature'],
+        [{ asset: 99 }, 'unknown_asset'],
+        [{ asset: 1, native: true }, 'unknown_asset'],
+        [{ amount: quanta(0), fee: quanta(0) }, 'bad_amount'],
+        [{ amount: quanta(4), fee: quanta(5) }, 'bad_amount'],
+        [{ fee: quanta(11) }, 'fee_too_high'],
+        [{ expiry: (now - 1) as never }, 'expired'],
+        [{ withdrawalSequence: 0 }, 'bad_sequence'],
+        [{ withdrawalSequence: (now - lab.deployedAt + 300) * 1_000 }, 'bad_sequence'],
+        [{ recipient: `0x${'00'.repeat(20)}` }, 'bad_recipient'],
+        [{ recipient: vault }, 'bad_recipient'],
+        [{ recipient: token }, 'bad_recipient'],
+        [{ amount: quanta(10 ** 9 + 1) }, 'insufficient_balance'],
+        [{ account: `0x${'00'.repeat(20)}`, recipient: bob.address }, 'bad_signature'],
+      ];
+      const withdrawals = [];
+      for (const [index, [terms]] of bad.entries())
+        withdrawals.push(await lab.withdrawal(alice, { lane: index, ...terms }));
+      withdrawals.splice(7, 0, await lab.withdrawal(alice, { lane: 100 }));
+      withdrawals.push(await lab.withdrawal(bob));
+      const fill = { taker: await lab.order(alice), maker: await lab.order(bob, { side: 'sell' }), size: 1 };
+      const settled = await lab.settle({ fills: [fill], withdrawals });
+      assert.deepEqual(settled.skips, decodeSkips(new Uint8Array()));
+      const expected = bad.map(([, reason]) => reason);
+      expected.splice(7, 0, 'executed');
+      assert.deepEqual(
+        settled.withdrawals.map(({ reason }) => reason),
+        [...expected, 'executed'],
+      );
+      assert.deepEqual(
+        settled.withdrawals.map(({ index }) => index),
+        withdrawals.map((_, index) => index),
+      );
+    });
+
+    it('blocklist, false return, revert, endless output, burnt gas: credited back, no nonce consumed', async () => {
+      const token = await list('MoodyToken', [6]);
+      const asset = lab.tokens.length - 1;
+      await deposit(token, 10_000);
+      const withdrawal = await lab.withdrawal(alice, { asset, amount: quanta(1_000), recipient: stranger.address });
+      const fails = async (): Promise<void> => {
+        const settled = await lab.settle({ withdrawals: [withdrawal, await lab.withdrawal(bob, { lane: 9 })] });
+        assert.deepEqual(
+          settled.withdrawals.map(({ reason }) => reason),
+          ['transfer_failed', 'executed'],
+        );
+        assert.equal(await lab.balance(alice, asset), 10_000);
+        const state = await lab.inspect([alice]);
+        assert.deepEqual([state.assets[asset].booked, state.assets[asset].fees], [10_000n, 0n]);
+      };
+      for (const mood of [1, 2, 4, 5]) {
+        await token['setMood']!(mood);
+        await fails();
+      }
+      await token['setMood']!(0);
+      await token['setBlocked']!(stranger.address, true);
+      await fails();
+      await token['setBlocked']!(stranger.address, false);
+      assert.equal(await outcome(withdrawal), 'executed');
+      assert.equal(await token['balanceOf']!(stranger.address), 995n);
+      // Output beyond one word is not copied: a transfer that says true at endless length would be true.
+      await token['setMood']!(3);
+      const huge = await lab.settle({ withdrawals: [await lab.withdrawal(alice, { asset, lane: 1 })] });
+      assert.equal(huge.withdrawals[0]?.reason, 'transfer_failed');
+    });
+
+    it('a net-outflow limit per asset and window, net of deposits', async () => {
+      const address = await lab.tokens[1]!.getAddress();
+      await lab.vault['setOutflowLimit']!(address, 1_000, 600);
+      const take = async (amount: number) =>
+        outcome(await lab.withdrawal(alice, { amount: quanta(amount), fee: quanta(0) }));
+      assert.equal(await take(1_001), 'outflow_limit');
+      assert.equal(await take(600), 'executed');
+      assert.equal(await take(401), 'outflow_limit');
+      await lab.fund(bob, 1, 100);
+      assert.equal(await take(500), 'executed');
+      assert.equal(await take(1), 'outflow_limit');
+      await lab.advance(601);
+      assert.equal(await take(1_000), 'executed');
+      assert.equal(await take(1), 'outflow_limit');
+      // Exits are never limited.
+      const vault = await lab.as(alice);
+      await vault['requestExit']!(address);
+      await lab.advance(EXIT_DELAY);
+      await vault['exit']!(address, alice.address);
+      assert.equal(await lab.balance(alice, 1), 0);
+    });
+
+    it('in the chain’s own currency: unwrapped, or put back when the recipient refuses', async () => {
+      await (await lab.as(alice))['depositEther']!(alice.address, { value: 10n ** 18n });
+      const wallet = await lab.deploy('mocks/Wallets.sol/TestWallet', [signer.address]);
+      const recipient = (await wallet.getAddress()).toLowerCase() as Address;
+      await wallet['setRefusesEther']!(true);
+      const withdrawal = await lab.withdrawal(alice, {
+        asset: 0,
+        native: true,
+        amount: quanta(1_000),
+        fee: quanta(1),
+        recipient,
+      });
+      const held = await lab.tokens[0]!['balanceOf']!(lab.vault.target);
+      assert.equal(await outcome(withdrawal), 'transfer_failed');
+      assert.equal(await lab.tokens[0]!['balanceOf']!(lab.vault.target), held);
+      await wallet['setRefusesEther']!(false);
+      assert.equal(await outcome(withdrawal), 'executed');
+      assert.equal(await lab.connection.ethers.provider.getBalance(recipient), 999n * 10n ** 9n);
+      assert.ok(NATIVE.length === 42);
+    });
+
+    it('1271 wallet that reverts, returns garbage, burns gas, re-enters (registration, withdrawal)', async () => {
+      const wallet = await lab.deploy('mocks/Wallets.sol/TestWallet', [signer.address]);
+      const account = (await wallet.getAddress()).toLowerCase() as Address;
+      await lab.fund({ address: account }, 1, 10_000);
+      const withdrawal = await lab.withdrawal(signer, { account, recipient: stranger.address, contractWallet: true });
+      const digest = await lab.orderDigest({ ...(await lab.order(signer)), user: { ...signer, address: account } });
+      const signature = signLong(signer, digest);
+      for (const mood of [1, 2, 3, 4, 5, 6]) {
+        await wallet['setMood']!(mood);
+        const settled = await lab.settle({ withdrawals: [withdrawal, await lab.withdrawal(bob, { lane: mood })] });
+        assert.deepEqual(
+          settled.withdrawals.map(({ reason }) => reason),
+          ['bad_signature', 'executed'],
+          `mood ${mood}`,
+        );
+        const registration = lab.vault['registerOrder']!(account, digest, signature, { gasLimit: 2_000_000 });
+        assert.equal(await refusal(registration), 'BadSignature', `mood ${mood}`);
+      }
+      await wallet['setMood']!(0);
+      assert.equal(await outcome(withdrawal), 'executed');
+      await lab.vault['registerOrder']!(account, digest, signature);
+      assert.equal(await lab.vault['isOrderRegistered']!(account, digest), true);
+    });
+  });
+
+  describe('exits', () => {
+    const token = () => lab.tokens[1]!.getAddress();
+
+    it('I14, P3: while paused, with every service dead, an owner is out within the delay', async () => {
+      await (lab.vault.connect(lab.guardian) as Contract)['pause']!();
+      const vault = await lab.as(alice);
+      await vault['requestExit']!(await token());
+      assert.equal(await refusal(vault['exit']!(await token(), alice.address)), 'ExitNotYet');
+      await lab.advance(EXIT_DELAY - 3);
+      assert.equal(await refusal(vault['exit']!(await token(), alice.address)), 'ExitNotYet');
+      await lab.advance(3);
+      await vault['exit']!(await token(), stranger.address);
+      assert.equal(await lab.tokens[1]!['balanceOf']!(stranger.address), 10n ** 9n);
+      await vault['cancelAll']!();
+    });
+
+    it('twice: an exit pays once', async () => {
+      const vault = await lab.as(alice);
+      await vault['requestExit']!(await token());
+      assert.equal(await refusal(vault['requestExit']!(await token())), 'ExitPending');
+      await lab.advance(EXIT_DELAY);
+      await vault['exit']!(await token(), alice.address);
+      assert.equal(await refusal(vault['exit']!(await token(), alice.address)), 'NoExitRequested');
+      await vault['requestExit']!(await token());
+      await lab.advance(EXIT_DELAY);
+      assert.equal(await refusal(vault['exit']!(await token(), alice.address)), 'NothingToPay');
+    });
+
+    it('then deposit again: the account goes on', async () => {
+      const vault = await lab.as(alice);
+      await vault['requestExit']!(await token());
+      await lab.advance(EXIT_DELAY);
+      await vault['exit']!(await token(), alice.address);
+      await lab.fund(alice, 1, 500);
+      assert.equal(await lab.balance(alice, 1), 500);
+      assert.equal(await refusal(vault['exit']!(await token(), alice.address)), 'NoExitRequested');
+    });
+
+    it('with partial fills open, and during a pending batch: what is left on the books is paid', async () => {
+      const [taker, maker] = [await lab.order(alice), await lab.order(bob, { side: 'sell' })];
+      await lab.settle({ fills: [{ taker, maker, size: 2 }] });
+      const vault = await lab.as(alice);
+      await vault['requestExit']!(await token());
+      await lab.advance(EXIT_DELAY);
+      const balance = await lab.balance(alice, 1);
+      await vault['exit']!(await token(), stranger.address);
+      assert.equal(Number(await lab.tokens[1]!['balanceOf']!(stranger.address)), balance);
+      const late = await lab.settle({ fills: [{ taker, maker, size: 2 }] });
+      assert.equal(late.skips.length, 1);
+    });
+
+    it('request replayed or cancelled: only the owner’s own standing request pays', async () => {
+      const vault = await lab.as(alice);
+      assert.equal(await refusal(vault['cancelExit']!(await token())), 'NoExitRequested');
+      await vault['requestExit']!(await token());
+      await vault['cancelExit']!(await token());
+      await lab.advance(EXIT_DELAY);
+      assert.equal(await refusal(vault['exit']!(await token(), alice.address)), 'NoExitRequested');
+      const other = await lab.as(bob);
+      assert.equal(await refusal(other['exit']!(await token(), bob.address)), 'NoExitRequested');
+    });
+
+    it('withdrawal racing an exit: whichever comes first is paid, the other finds nothing', async () => {
+      const vault = await lab.as(alice);
+      await vault['requestExit']!(await token());
+      await lab.advance(EXIT_DELAY);
+      const withdrawal = await lab.withdrawal(alice, { amount: quanta(10 ** 9) });
+      await vault['exit']!(await token(), alice.address);
+      assert.equal(await outcome(withdrawal), 'insufficient_balance');
+    });
+
+    it('delay changed while pending: it cannot change, the request carries its own time', async () => {
+      const vault = await lab.as(alice);
+      await vault['requestExit']!(await token());
+      const availableAt = await lab.vault['exitAvailableAt']!(alice.address, await token());
+      assert.equal(availableAt, BigInt((await lab.now()) + EXIT_DELAY));
+      assert.ok(!lab.vault.interface.fragments.some((part) => 'name' in part && /set.*Delay/i.test(String(part.name))));
+    });
+
+    it('refuses recipients that would lose the money', async () => {
+      const vault = await lab.as(alice);
+      await vault['requestExit']!(await token());
+      await lab.advance(EXIT_DELAY);
+      for (const bad of [`0x${'00'.repeat(20)}`, vault.target, await token()]) {
+        assert.equal(await refusal(vault['exit']!(await token(), bad)), 'BadAddress');
+      }
+    });
+
+    it('a token that refuses leaves the request and the balance as they were', async () => {
+      const moody = await list('MoodyToken', [18]);
+      await deposit(moody, 1_000);
+      const vault = await lab.as(alice);
+      await vault['requestExit']!(await moody.getAddress());
+      await lab.advance(EXIT_DELAY);
+      await moody['setMood']!(1);
+      assert.equal(await refusal(vault['exit']!(await moody.getAddress(), alice.address)), 'TransferFailed');
+      await moody['setMood']!(0);
+      await vault['exit']!(await moody.getAddress(), alice.address);
+    });
+
+    it('reentrant token', async () => {
+      const reentrant = await list('ReentrantToken');
+      await deposit(reentrant, 1_000);
+      const vault = await lab.as(alice);
+      await vault['requestExit']!(await reentrant.getAddress());
+      await lab.advance(EXIT_DELAY);
+      await reentrant['setCallback']!(vault.target, vault.interface.encodeFunctionData('cancelAll', []));
+      await vault['exit']!(await reentrant.getAddress(), stranger.address);
+      assert.equal(lab.vault.interface.parseError(await reentrant['answer']!())?.name, 'Reentered');
+    });
+  });
+
+  it('P4: donations stay surplus, collected fees leave the books', async () => {
+    const usdc = lab.tokens[1]!;
+    await usdc['mint']!(lab.vault.target, 777);
+    const [taker, maker] = [await lab.order(alice), await lab.order(bob, { side: 'sell' })];
+    await lab.settle({ fills: [{ taker, maker, size: 2 }] });
+    const before = (await lab.inspect([])).assets[1];
+    assert.equal(before.held - before.booked, 777n);
+    assert.ok(before.fees > 0n);
+    await (await lab.as(stranger))['collectFees']!(await usdc.getAddress());
+    const after = (await lab.inspect([])).assets[1];
+    assert.equal(await usdc['balanceOf']!(lab.collector), before.fees);
+    assert.equal(after.fees, 0n);
+    assert.equal(after.held - after.booked, 777n);
+    assert.equal(await refusal((await lab.as(stranger))['collectFees']!(await usdc.getAddress())), 'NothingToPay');
+  });
+});
