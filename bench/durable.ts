@@ -1,0 +1,177 @@
+/**
+ * Signed orders from a load generator to their acknowledgement: signature check, journal commit, matching, receipt. Client, server
+ * and a PostgreSQL that syncs share this machine.
+ *
+ *   npm run bench:durable -- --json               the last line is one JSON object
+ *   npm run bench:durable -- --orders 5000        orders per measurement
+ *
+ * Saturation: a fixed number of requests under way, orders per second. Latency: orders sent on a clock at half that rate,
+ * whether or not earlier ones were answered, so that a slow server is seen. Rates are compared with what signature
+ * recovery alone allows, measured in the same run: that is the ceiling of any such exchange.
+ */
+import { type ChildProcess, fork } from 'node:child_process';
+import { mkdtemp, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { parseArgs } from 'node:util';
+import { checkSignature, type SignedMessage } from '../src/chain/check-signature.ts';
+import { createDigester } from '../src/chain/digests.ts';
+import { createSignaturePool } from '../src/chain/signature-pool.ts';
+import { startEmbeddedPostgres } from '../src/services/embedded-postgres.ts';
+import { batchClient, type Client, httpClient, webSocketClient } from './durable/clients.ts';
+import { DOMAIN, type SignedBody, signOrders, type Trader, traders } from './durable/orders.ts';
+
+const TRADERS = 500;
+const BATCH = 50;
+
+type Figures = { readonly ordersPerSec: number; readonly p50Ms: number; readonly p99Ms: number };
+type Way = { readonly name: string; readonly client: Client; readonly perRequest: number; readonly underWay: number };
+
+const { values } = parseArgs({
+  options: { json: { type: 'boolean', default: false }, orders: { type: 'string', default: '20000' } },
+});
+const ordersPerRun = Number(values.orders);
+const say = (text: string): void => {
+  process.stderr.write(`${text}\n`);
+};
+
+const startedMs = Date.now();
+const accounts = traders(TRADERS);
+const directory = await mkdtemp(join(tmpdir(), 'tallystick-bench-'));
+const postgres = await startEmbeddedPostgres({ dataDirectory: directory });
+let server: ChildProcess | undefined;
+try {
+  const ceiling = await recoveryCeiling(accounts);
+  say(`recovery alone: ${ceiling.oneCore} /s on one core, ${ceiling.twoWorkers} /s on two workers`);
+  const started = await startServer();
+  server = started.child;
+  const ways: Way[] = [
+    { name: 'http', client: httpClient(started.url, 64), perRequest: 1, underWay: 64 },
+    { name: 'ws', client: await webSocketClient(started.url, 8), perRequest: 1, underWay: 512 },
+    { name: 'batch50', client: batchClient(started.url, 16), perRequest: BATCH, underWay: 16 },
+  ];
+  const figures: Record<string, Figures> = {};
+  let next = 0;
+  const signed = (count: number): SignedBody[] => {
+    const orders = signOrders(accounts, next, count, startedMs);
+    next += count;
+    return orders;
+  };
+  for (const way of ways) await saturate(way, signed(Math.ceil(ordersPerRun / 10)));
+  // The start of the program counts for nothing: asking begins anew.
+  await longestTask(server);
+  for (const way of ways) {
+    const ordersPerSec = await saturate(way, signed(ordersPerRun));
+    const latencies = await atRate(way, signed(Math.ceil(ordersPerRun / 2)), ordersPerSec / 2);
+    figures[way.name] = { ordersPerSec: Math.round(ordersPerSec), ...latencies };
+    say(
+      `${way.name}: ${Math.round(ordersPerSec)} orders/s; at half of it p50 ${latencies.p50Ms} ms, p99 ${latencies.p99Ms} ms`,
+    );
+    way.client.close();
+  }
+  const longestTaskMs = await longestTask(server);
+  const share = (name: string, of: number): number => Number(((figures[name]?.ordersPerSec ?? 0) / of).toFixed(3));
+  const result = {
+    ...figures,
+    recoveryPerSecOneCore: ceiling.oneCore,
+    recoveryPerSecTwoWorkers: ceiling.twoWorkers,
+    wsShare: share('ws', ceiling.oneCore),
+    batchShare: share('batch50', ceiling.oneCore),
+    httpShare: share('http', ceiling.twoWorkers),
+    longestTaskMs,
+  };
+  process.stdout.write(values.json ? `${JSON.stringify(result)}\n` : `${JSON.stringify(result, undefined, 2)}\n`);
+} finally {
+  server?.kill('SIGKILL');
+  await postgres.stop();
+  await rm(directory, { recursive: true, force: true });
+}
+
+/** Orders per second with a fixed number of requests under way. */
+async function saturate(way: Way, orders: readonly SignedBody[]): Promise<number> {
+  const requests = inRequests(orders, way.perRequest);
+  const beganMs = performance.now();
+  await Promise.all(
+    Array.from({ length: way.underWay }, async () => {
+      for (let request = requests.pop(); request !== undefined; request = requests.pop())
+        await way.client.place(request);
+    }),
+  );
+  return (orders.length * 1_000) / (performance.now() - beganMs);
+}
+
+/** Time from the moment a request is due to its answer, at a fixed rate of orders per second. */
+async function atRate(
+  way: Way,
+  orders: readonly SignedBody[],
+  ordersPerSec: number,
+): Promise<{ p50Ms: number; p99Ms: number }> {
+  const requests = inRequests(orders, way.perRequest).reverse();
+  const everyMs = (way.perRequest * 1_000) / ordersPerSec;
+  const beganMs = performance.now();
+  const latencies = await Promise.all(
+    requests.map(async (request, index) => {
+      const dueMs = beganMs + index * everyMs;
+      const waitMs = dueMs - performance.now();
+      if (waitMs > 0) await new Promise((resolve) => setTimeout(resolve, waitMs));
+      await way.client.place(request);
+      return performance.now() - dueMs;
+    }),
+  );
+  latencies.sort((a, b) => a - b);
+  const quantile = (share: number): number => Number((latencies[Math.floor(latencies.length * share)] ?? 0).toFixed(2));
+  return { p50Ms: quantile(0.5), p99Ms: quantile(0.99) };
+}
+
+/** Last first: `pop` gives them in order. */
+function inRequests(orders: readonly SignedBody[], perRequest: number): SignedBody[][] {
+  const requests: SignedBody[][] = [];
+  for (let first = 0; first < orders.length; first += perRequest)
+    requests.unshift(orders.slice(first, first + perRequest));
+  return requests;
+}
+
+/** Digests and recoveries per second: inline on one core, and through the pool with two workers. */
+async function recoveryCeiling(from: readonly Trader[]): Promise<{ oneCore: number; twoWorkers: number }> {
+  const messages: SignedMessage[] = signOrders(from, 0, 4_000, startedMs).map(({ message, signature }) => ({
+    kind: 'order',
+    message,
+    signature,
+  }));
+  const digester = createDigester(DOMAIN);
+  const inline = async (): Promise<void> => {
+    for (const signed of messages) checkSignature(digester, signed);
+  };
+  const pool = createSignaturePool(DOMAIN, { workers: 2 });
+  const pooled = async (): Promise<void> => {
+    await Promise.all(messages.map((signed) => pool.check(signed)));
+  };
+  const rate = async (run: () => Promise<void>): Promise<number> => {
+    await run();
+    const beganMs = performance.now();
+    for (let round = 0; round < 5; round++) await run();
+    return Math.round((5 * messages.length * 1_000) / (performance.now() - beganMs));
+  };
+  const ceiling = { oneCore: await rate(inline), twoWorkers: await rate(pooled) };
+  await pool.close();
+  return ceiling;
+}
+
+function startServer(): Promise<{ child: ChildProcess; url: string }> {
+  const program = fileURLToPath(new URL('durable/server.ts', import.meta.url));
+  const child = fork(program, [postgres.url, String(startedMs), String(TRADERS)]);
+  return new Promise((resolve, reject) => {
+    child.once('message', (message) => resolve({ child, url: (message as { url: string }).url }));
+    child.once('exit', (code) => reject(new Error(`the server ended with ${code} before it was ready`)));
+  });
+}
+
+function longestTask(child: ChildProcess): Promise<number> {
+  return new Promise((resolve) => {
+    child.once('message', (message) =>
+      resolve(Number((message as { longestTaskMs: number }).longestTaskMs.toFixed(1))),
+    );
+    child.send('longest task');
+  });
+}

@@ -1,0 +1,110 @@
+/**
+ * The engine, the gateway and the projector as `npm start` composes them, without a chain: the vault's events are written where
+ * the indexer would have written them. Started by bench/durable.ts with IPC.
+ *
+ * Usage: server.ts DATABASE_URL STARTED_MS TRADERS
+ */
+
+import type { ChainFacts } from '../../src/api/context.ts';
+import { createApiServer } from '../../src/api/server.ts';
+import { createSignaturePool } from '../../src/chain/signature-pool.ts';
+import type { TimestampMs } from '../../src/domain/units.ts';
+import { createInProcessTransport } from '../../src/messaging/in-process.ts';
+import { MarketDataView } from '../../src/messaging/market-data.ts';
+import { readSettings } from '../../src/services/config.ts';
+import { ENGINE_FORM } from '../../src/services/engine-form.ts';
+import { startEngineService } from '../../src/services/engine-service.ts';
+import { createLogger } from '../../src/services/logger.ts';
+import { encodeChainFact } from '../../src/storage/chain-facts.ts';
+import { migrate, openDatabase } from '../../src/storage/database.ts';
+import { PostgresJournalReader } from '../../src/storage/journal/read-journal.ts';
+import { Projector } from '../../src/storage/projections/projector.ts';
+import { PostgresSnapshots } from '../../src/storage/snapshots.ts';
+import { CHAIN_ID, DOMAIN, deployedAtMs, traders, VAULT, vaultEvents } from './orders.ts';
+import { watchTasks } from './watch-tasks.ts';
+
+const [url = '', started = '0', traderCount = '1'] = process.argv.slice(2);
+const startedMs = Number(started);
+const logger = createLogger('warn', 'bench');
+const longestTask = watchTasks();
+
+const chain: ChainFacts = {
+  chainId: CHAIN_ID,
+  vault: VAULT,
+  domain: DOMAIN,
+  deployedAtMs: deployedAtMs(startedMs) as TimestampMs,
+  deploymentBlock: 1,
+  engine: undefined,
+  exitDelaySeconds: 86_400,
+  graceSeconds: 3_600,
+};
+
+await migrate(url);
+const enginePool = openDatabase({ url, applicationName: 'bench-engine' });
+const sharedPool = openDatabase({ url, applicationName: 'bench-services' });
+await recordVaultEvents();
+const transport = createInProcessTransport({ onProblem: ({ message, cause }) => logger.warn({ err: cause }, message) });
+const projector = new Projector({
+  pool: sharedPool,
+  journal: new PostgresJournalReader(sharedPool),
+  snapshots: new PostgresSnapshots({ pool: sharedPool }),
+  form: ENGINE_FORM,
+  onProblem: ({ message, cause }) => logger.warn({ err: cause }, message),
+});
+projector.start();
+const engine = await startEngineService({
+  pool: enginePool,
+  transport,
+  chain,
+  engineKey: `0x${'42'.repeat(32)}`,
+  settings: readSettings({ SEAL_AGE_MS: '600000', SEAL_TRADES: '200', RPC_URL: 'http://127.0.0.1:1' }),
+  owner: `bench ${process.pid}`,
+  logger,
+  onJournaled: () => projector.wake(),
+});
+const marketData = new MarketDataView({ events: transport, snapshots: transport, seedTrades: async () => [] });
+await marketData.start();
+const unlimited = 1_000_000_000;
+const api = await createApiServer({
+  pool: sharedPool,
+  commands: transport,
+  events: transport,
+  marketData,
+  signatures: createSignaturePool(DOMAIN),
+  chain,
+  apiKeySecret: 'x'.repeat(32),
+  logger,
+  limits: { requestsMax: unlimited, ordersMax: unlimited },
+});
+const address = await api.listen({ host: '127.0.0.1', port: 0 });
+for (
+  const events = vaultEvents(traders(Number(traderCount))).length;
+  engine.leading.engine.lastChainEventSequence < events;
+) {
+  engine.wakeFeed();
+  await new Promise((resolve) => setTimeout(resolve, 50));
+}
+for (;;) {
+  const listed = await sharedPool.query('SELECT FROM listed_markets');
+  if (listed.rowCount === 1) break;
+  await new Promise((resolve) => setTimeout(resolve, 50));
+}
+process.on('message', () => process.send?.({ longestTaskMs: longestTask() }));
+process.on('disconnect', () => process.exit(0));
+process.send?.({ url: address });
+
+/** As the indexer leaves them: one final block with every event. */
+async function recordVaultEvents(): Promise<void> {
+  const events = vaultEvents(traders(Number(traderCount)));
+  await sharedPool.query(
+    `INSERT INTO chain_blocks (number, hash, parent_hash, block_time, last_event_sequence, final)
+     VALUES (1, sha256('block'), sha256('parent'), now(), $1, true)`,
+    [events.length],
+  );
+  await sharedPool.query(
+    `INSERT INTO chain_events (event_sequence, block_number, tx_hash, log_index, kind, payload)
+     SELECT place, 1, sha256('transaction'), place, payload->>'kind', payload
+       FROM jsonb_array_elements($1::jsonb) WITH ORDINALITY AS events (payload, place)`,
+    [`[${events.map(encodeChainFact).join(',')}]`],
+  );
+}
