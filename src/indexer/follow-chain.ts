@@ -8,23 +8,16 @@
  * 4. A chain that lacks the final block ends following with DEEP_REORG, once no node holds that block any more; a node of another
  *    genesis with CHAIN_MISMATCH. Both need a person: rows that were final, and what the engine did with them, cannot be taken back.
  *
- * Not here: storing, retrying, waiting. The follower keeps nothing but the size of its next range.
+ * Not here: storing, retrying, waiting. The follower keeps nothing but what helps the next range (see backfill.ts).
  */
 import type { Finality } from '../chain/finality.ts';
-import { type RpcEndpoint, type RpcPool, rpcFailureReason } from '../chain/rpc-pool.ts';
+import type { RpcEndpoint, RpcPool } from '../chain/rpc-pool.ts';
 import type { VaultReader } from '../chain/vault-reader.ts';
 import { ExchangeError } from '../domain/errors.ts';
+import { createBackfill } from './backfill.ts';
 import type { ChainStep, ChainTip, FollowedChain } from './chain-steps.ts';
 import { tipOf } from './chain-steps.ts';
-import {
-  blockByNumber,
-  type Header,
-  inconsistent,
-  parseHeader,
-  readBlocks,
-  readHeaders,
-  readRange,
-} from './read-blocks.ts';
+import { blockByNumber, type Header, inconsistent, parseHeader, readBlocks, readHeaders } from './read-blocks.ts';
 
 export type FollowOptions = {
   readonly pool: RpcPool;
@@ -52,32 +45,11 @@ export type Follower = {
 const LIVE_BLOCKS = 32;
 /** Blocks of one live step: two batches of requests. */
 const STEP_BLOCKS_MAX = 64;
-const RANGE_BLOCKS_FIRST = 500;
 const RANGE_BLOCKS_MAX = 10_000;
-/** Events of one range beyond which the next range shrinks, so that a step fits comfortably in memory and one transaction. */
-const RANGE_EVENTS_TARGET = 20_000;
 
 export function createFollower(options: FollowOptions): Follower {
   const { pool, reader } = options;
-  const rangeMax = options.rangeBlocksMax ?? RANGE_BLOCKS_MAX;
-  let rangeBlocks = Math.min(RANGE_BLOCKS_FIRST, rangeMax);
-
-  const backfill = async (endpoint: RpcEndpoint, tip: ChainTip, finalHeight: number): Promise<ChainStep> => {
-    for (;;) {
-      try {
-        const blocks = await readRange(endpoint, reader, tip, Math.min(finalHeight, tip.number + rangeBlocks));
-        const events = blocks.reduce((sum, block) => sum + block.events.length, 0);
-        const factor = events > RANGE_EVENTS_TARGET ? 0.5 : events < RANGE_EVENTS_TARGET / 4 ? 2 : 1;
-        rangeBlocks = Math.max(1, Math.min(rangeMax, Math.floor(rangeBlocks * factor)));
-        return { kind: 'block', sparse: true, blocks };
-      } catch (error) {
-        const reason = rpcFailureReason(error);
-        if (rangeBlocks === 1 || (reason !== 'range_too_large' && reason !== 'transport')) throw error;
-        rangeBlocks = Math.floor(rangeBlocks / 2);
-        if (reason === 'transport') throw error;
-      }
-    }
-  };
+  const backfill = createBackfill(reader, options.rangeBlocksMax ?? RANGE_BLOCKS_MAX);
 
   const next = async (endpoint: RpcEndpoint, chain: FollowedChain): Promise<FollowResult> => {
     const tip = tipOf(chain);
@@ -94,8 +66,8 @@ export function createFollower(options: FollowOptions): Follower {
     if (finalHeight >= tip.number + LIVE_BLOCKS) {
       const [atTip] = await readHeaders(endpoint, [tip.number]);
       if (atTip?.hash !== tip.hash) return result(await reorgStep(endpoint, chain));
-      const step = chain.recent.length > 0 ? finalStep(chain, finalHeight) : await backfill(endpoint, tip, finalHeight);
-      return result(step);
+      if (chain.recent.length > 0) return result(finalStep(chain, finalHeight));
+      return result({ kind: 'block', sparse: true, blocks: await backfill.next(endpoint, tip, finalHeight) });
     }
     const headers = await readLine(endpoint, tip, Math.min(head.number, tip.number + STEP_BLOCKS_MAX), head);
     if (headers[0]?.parentHash !== tip.hash) return result(await reorgStep(endpoint, chain));
