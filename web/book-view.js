@@ -2,7 +2,7 @@
 import { fromUnits, placesOf, toUnits } from './decimal.js';
 import { byId, element, setText } from './elements.js';
 
-const LEVELS_SHOWN = 12;
+const LEVELS_SHOWN = 15;
 
 export class BookView {
   #asksBody = byId('asks');

@@ -3,7 +3,7 @@ import { grouped, groupedInteger, toUnits } from './decimal.js';
 import { byId, element, emptyRow, hashLink, progress, setText } from './elements.js';
 
 const BATCH_STEPS = ['sealed', 'submitted', 'included', 'final'];
-const BATCHES_SHOWN = 12;
+const BATCHES_SHOWN = 18;
 
 export class BatchesView {
   #body = byId('batches');
