@@ -83,6 +83,8 @@ export type ApiDependencies = {
   readonly trustProxy?: boolean | string;
   readonly metrics?: Registry | undefined;
   readonly rateLimitRedis?: RateLimitRedis | undefined;
+  /** Time to receive a whole request; 15 s by default. */
+  readonly requestTimeoutMs?: number;
 };
 
 export type ApiInstance = FastifyInstance<

@@ -1,5 +1,6 @@
 /** Durations of requests by route pattern, never by path: labels stay few. */
 import { Gauge, Histogram, type Registry } from 'prom-client';
+import type { CommandClient } from '../messaging/port.ts';
 import type { ApiInstance } from './context.ts';
 
 export function observeRequests(app: ApiInstance, registry: Registry): void {
@@ -41,4 +42,23 @@ export function observeSockets(
       this.set(count().subscriptions);
     },
   });
+}
+
+/** The same client, with the time from submission to the engine's answer recorded by kind of command and of answer. */
+export function measureCommands(commands: CommandClient, registry: Registry): CommandClient {
+  const durations = new Histogram({
+    name: 'tallystick_command_duration_seconds',
+    help: 'Time from submitting a command to the answer of the engine.',
+    labelNames: ['command', 'reply'],
+    buckets: [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 1, 5],
+    registers: [registry],
+  });
+  return {
+    submit: async (command, options) => {
+      const stop = durations.startTimer({ command: command.kind });
+      const reply = await commands.submit(command, options);
+      stop({ reply: reply.kind });
+      return reply;
+    },
+  };
 }

@@ -5,6 +5,7 @@
 import type { FastifyError, FastifyReply, FastifyRequest } from 'fastify';
 import type { ErrorCode } from '../domain/errors.ts';
 import { ERROR_CATALOGUE, ExchangeError } from '../domain/errors.ts';
+import { isDatabaseTrouble } from '../storage/database-trouble.ts';
 
 export const PROBLEM_CONTENT_TYPE = 'application/problem+json; charset=utf-8';
 
@@ -68,6 +69,12 @@ export function notFound(what: string): ProblemError {
 /** The operational error behind anything that was thrown; what is not known becomes INTERNAL and says nothing of its cause. */
 export function toExchangeError(error: unknown): ExchangeError {
   if (error instanceof ExchangeError) return error;
+  if (isDatabaseTrouble(error)) {
+    return new ProblemError('NOT_READY', 'The database does not answer at the moment; send the same request again.', {
+      cause: error,
+      retryAfterMs: 1_000,
+    });
+  }
   const fastifyError = error as Partial<FastifyError> & { statusCode?: number };
   if (Array.isArray(fastifyError.validation)) {
     return validationFailed(

@@ -25,7 +25,7 @@ import { DEFAULT_LIMITS } from './context.ts';
 import { openApiOptions } from './docs/openapi.ts';
 import { registerDocs } from './docs/register-docs.ts';
 import { MarketCatalogue } from './market-catalogue.ts';
-import { observeRequests } from './metrics.ts';
+import { measureCommands, observeRequests } from './metrics.ts';
 import { ProblemError, sendProblem } from './problem.ts';
 import { ReadYourWrites } from './read-your-writes.ts';
 import { ROUTES } from './routes/index.ts';
@@ -38,18 +38,24 @@ const NO_BODY = new Uint8Array();
 /** Time to receive a whole request: a client that trickles is dropped. */
 const REQUEST_TIMEOUT_MS = 15_000;
 const HEADERS_TIMEOUT_MS = 10_000;
+/** How often Node looks for those who take too long. */
+const CONNECTIONS_CHECK_MS = 5_000;
 const WEBSOCKET_MESSAGE_BYTES_MAX = 64 * 1024;
 
 /** Ready to `listen`; `close` ends sockets with a notice. The caller owns everything in `dependencies`. */
 export async function createApiServer(dependencies: ApiDependencies): Promise<ApiInstance> {
   const context = createContext(dependencies);
   const { publicUrl } = dependencies;
+  const requestTimeoutMs = dependencies.requestTimeoutMs ?? REQUEST_TIMEOUT_MS;
   const options: FastifyHttpOptions<RawServerDefault, FastifyBaseLogger> = {
     loggerInstance: dependencies.logger,
     logController: new LogController({ disableRequestLogging: true }),
     bodyLimit: context.limits.bodyBytesMax,
-    requestTimeout: REQUEST_TIMEOUT_MS,
-    http: { headersTimeout: HEADERS_TIMEOUT_MS },
+    requestTimeout: requestTimeoutMs,
+    http: {
+      headersTimeout: Math.min(HEADERS_TIMEOUT_MS, requestTimeoutMs),
+      connectionsCheckingInterval: Math.min(CONNECTIONS_CHECK_MS, requestTimeoutMs),
+    },
     forceCloseConnections: 'idle',
     trustProxy: dependencies.trustProxy ?? false,
     genReqId: (request) => requestIdOf(request.headers['x-request-id']),
@@ -79,17 +85,6 @@ export async function createApiServer(dependencies: ApiDependencies): Promise<Ap
     }
   });
   app.setErrorHandler((error, request, reply) => sendProblem(error, request, reply, publicUrl));
-  app.setNotFoundHandler((request, reply) =>
-    sendProblem(
-      new ProblemError(
-        'NOT_FOUND',
-        `There is no ${request.method} ${request.url.split('?')[0]}; /docs lists what there is.`,
-      ),
-      request,
-      reply,
-      publicUrl,
-    ),
-  );
   addCommonHeaders(app);
   if (dependencies.metrics !== undefined) observeRequests(app, dependencies.metrics);
 
@@ -101,6 +96,17 @@ export async function createApiServer(dependencies: ApiDependencies): Promise<Ap
     keyGenerator: (request) => request.ip,
     ...(dependencies.rateLimitRedis === undefined ? {} : { redis: dependencies.rateLimitRedis, skipOnError: true }),
   });
+  app.setNotFoundHandler({ preHandler: app.rateLimit() }, (request, reply) =>
+    sendProblem(
+      new ProblemError(
+        'NOT_FOUND',
+        `There is no ${request.method} ${request.url.split('?')[0]}; /docs lists what there is.`,
+      ),
+      request,
+      reply,
+      publicUrl,
+    ),
+  );
   await app.register(websocket, {
     options: { maxPayload: WEBSOCKET_MESSAGE_BYTES_MAX, perMessageDeflate: false },
     preClose: async () => closeSockets(app.websocketServer),
@@ -121,7 +127,8 @@ export async function createApiServer(dependencies: ApiDependencies): Promise<Ap
 }
 
 function createContext(dependencies: ApiDependencies): ApiContext {
-  const { pool, chain, commands, signatures } = dependencies;
+  const { pool, chain, signatures, metrics } = dependencies;
+  const commands = metrics === undefined ? dependencies.commands : measureCommands(dependencies.commands, metrics);
   const clock = dependencies.clock ?? Date.now;
   const limits = { ...DEFAULT_LIMITS, ...dependencies.limits };
   const digester = createDigester(chain.domain);

@@ -17,7 +17,7 @@ const CATCH_UP_CHECK_MS = 100;
 const PING_INTERVAL_MS = 20_000;
 
 /** Why we closed. 1001: we are shutting down, connect again. */
-export const CLOSE_CODES = { slowConsumer: 4008, tooManyConnections: 4029 } as const;
+export const CLOSE_CODES = { loginEnded: 4001, slowConsumer: 4008, tooManyConnections: 4029 } as const;
 
 /** The part of `ws` that is used, so that a test can stand in for a socket that never reads. */
 export type Socket = Pick<WebSocket, 'send' | 'close' | 'terminate' | 'ping' | 'on' | 'bufferedAmount' | 'readyState'>;
@@ -85,6 +85,12 @@ export class Connection implements ChannelSubscriber {
 
   followed(): readonly string[] {
     return [...this.#channels.keys()];
+  }
+
+  /** The key that logged it in was revoked or has expired. */
+  endLogin(): void {
+    this.send({ op: 'notice', code: 'login_ended', message: 'The API key was revoked or has expired.' });
+    this.#socket.close(CLOSE_CODES.loginEnded, 'login ended');
   }
 
   /** After the socket has closed. */

@@ -12,6 +12,8 @@ import { Session } from './session.ts';
 
 /** How long a peer may take to answer our closing. */
 const CLOSE_ANSWER_MS = 1_000;
+/** How soon a revoked or expired key ends the sockets that it opened. */
+const CREDENTIAL_CHECK_MS = 5_000;
 
 export function registerStream(app: ApiInstance, context: ApiContext): void {
   const { dependencies, limits, catalogue, pool, clock } = context;
@@ -66,7 +68,18 @@ export function registerStream(app: ApiInstance, context: ApiContext): void {
     });
   });
 
+  // A socket outlives the moment of its login: what the key may do can end meanwhile.
+  const credentialCheck = setInterval(() => void endRevoked().catch(onProblem), CREDENTIAL_CHECK_MS).unref();
+  async function endRevoked(): Promise<void> {
+    for (const connection of [...connections.keys()]) {
+      const keyId = connection.caller?.keyId;
+      if (keyId === undefined) continue;
+      const key = await context.credentials.keys.find(keyId);
+      if (key === undefined || key.revokedAtMs !== undefined || key.expiresAtMs <= clock()) connection.endLogin();
+    }
+  }
   app.addHook('onClose', async () => {
+    clearInterval(credentialCheck);
     await publicChannels.stop();
     await feeds.stop();
   });

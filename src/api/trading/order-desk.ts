@@ -105,18 +105,18 @@ export class OrderDesk {
       account,
       `Look at GET /api/v1/orders/${digest}.`,
     );
-    for (const event of reply.events) {
-      if (event.kind === 'orderDone' && event.digest === digest) {
-        return {
-          ...order,
-          status: event.status,
-          reason: event.reason,
-          filledLots: event.filled,
-          remainingLots: 0 as OrderRow['remainingLots'],
-          updatedAtMs: reply.timestampMs,
-        };
-      }
+    const done = reply.events.find((event) => event.kind === 'orderDone' && event.digest === digest);
+    if (done?.kind === 'orderDone' && done.filled === order.filledLots) {
+      const { status, reason } = done;
+      return {
+        ...order,
+        status,
+        reason,
+        remainingLots: 0 as OrderRow['remainingLots'],
+        updatedAtMs: reply.timestampMs,
+      };
     }
+    // It was filled meanwhile, or had ended before: the projections have its figures.
     await this.#using.writes.reached(reply.sequence);
     const now = (await findOrder(this.#using.pool, digest)) ?? order;
     if (now.status === 'cancelled') return now;
@@ -182,7 +182,10 @@ export class OrderDesk {
     } catch (error) {
       // Whoever was refused may use the id again; an unknown outcome keeps it.
       if (!(error instanceof ProblemError) || error.code !== 'STATUS_UNKNOWN') {
-        await releaseClientOrderId(this.#using.pool, order.account, order.clientOrderId, order.digest);
+        // A claim that cannot be released now is taken over once it is stale.
+        await releaseClientOrderId(this.#using.pool, order.account, order.clientOrderId, order.digest).catch(
+          () => undefined,
+        );
       }
       throw error;
     }

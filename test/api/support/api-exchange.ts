@@ -23,7 +23,7 @@ import type {
 } from '../../../src/domain/units.ts';
 import { createInProcessTransport } from '../../../src/messaging/in-process.ts';
 import { MarketDataView } from '../../../src/messaging/market-data.ts';
-import type { BookSnapshot, CommandClient, Level, Transport } from '../../../src/messaging/port.ts';
+import type { BookSnapshot, CommandClient, EventStream, Level, Transport } from '../../../src/messaging/port.ts';
 import type { Engine } from '../../../src/offchain-engine/engine.ts';
 import { SYSTEM_CLOCK } from '../../../src/offchain-engine/sequencer/command-clock.ts';
 import { leadJournal } from '../../../src/offchain-engine/sequencer/lead.ts';
@@ -79,7 +79,10 @@ export type Wallet = ReturnType<typeof privateKeyToAccount>;
 export type ApiExchange = Awaited<ReturnType<typeof startApiExchange>>;
 
 export async function startApiExchange(
-  overrides: Partial<ApiDependencies> & { readonly wrapCommands?: (commands: CommandClient) => CommandClient } = {},
+  overrides: Partial<ApiDependencies> & {
+    readonly wrapCommands?: (commands: CommandClient) => CommandClient;
+    readonly wrapEvents?: (events: EventStream) => EventStream;
+  } = {},
 ) {
   const database = await createTestDatabase();
   const pool = openDatabase({ url: database.url, applicationName: 'api test' });
@@ -145,11 +148,11 @@ export async function startApiExchange(
   const marketData = new MarketDataView({ events: transport, snapshots: transport, seedTrades: async () => [] });
   await marketData.start();
   const signatures = createSignaturePool(DOMAIN, { workers: 1 });
-  const { wrapCommands, ...rest } = overrides;
+  const { wrapCommands, wrapEvents, ...rest } = overrides;
   const dependencies: ApiDependencies = {
     pool,
     commands: wrapCommands?.(transport) ?? transport,
-    events: transport,
+    events: wrapEvents?.(transport) ?? transport,
     marketData,
     signatures,
     chain: {
@@ -168,6 +171,12 @@ export async function startApiExchange(
   };
   const server: ApiInstance = await createApiServer(dependencies);
   const url = await server.listen({ host: '127.0.0.1', port: 0 });
+  const otherPools: Pool[] = [];
+  /** Another API server on the same exchange, with a memory of its own. */
+  const gatewayWith = async (change: Partial<ApiDependencies>) => {
+    const second = await createApiServer({ ...dependencies, ...change });
+    return { url: await second.listen({ host: '127.0.0.1', port: 0 }), close: () => second.close() };
+  };
 
   return {
     url,
@@ -187,10 +196,13 @@ export async function startApiExchange(
       return wallet;
     },
     projected: () => projected(pool, engine),
-    /** Another API server on the same exchange, with a memory of its own. */
-    secondGateway: async (limits: Partial<ApiLimits> = {}) => {
-      const second = await createApiServer({ ...dependencies, limits });
-      return { url: await second.listen({ host: '127.0.0.1', port: 0 }), close: () => second.close() };
+    secondGateway: (limits: Partial<ApiLimits> = {}) => gatewayWith({ limits }),
+    gatewayWith,
+    /** A pool to another database; ended with the exchange. */
+    poolTo: (databaseUrl: string): Pool => {
+      const other = openDatabase({ url: databaseUrl, applicationName: 'api test', connectTimeoutMs: 500 });
+      otherPools.push(other);
+      return other;
     },
     stop: async (): Promise<void> => {
       await server.close();
@@ -199,6 +211,7 @@ export async function startApiExchange(
       await transport.close();
       await sequencer.stop();
       await projector.stop();
+      for (const other of otherPools) await other.end();
       await pool.end();
       await database.drop();
     },
