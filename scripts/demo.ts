@@ -12,6 +12,7 @@ import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { Command, InvalidArgumentError } from 'commander';
 import { createPublicClient, http } from 'viem';
+import type { TallystickClient } from '../src/sdk/client.ts';
 import { startEmbeddedPostgres } from '../src/services/embedded-postgres.ts';
 import { findFreePort } from '../src/services/free-port.ts';
 import { startLocalNode } from '../src/services/local-node.ts';
@@ -29,7 +30,9 @@ const MID_TICKS = 250_000;
 const SETTLE_TIMEOUT_MS = 60_000;
 const WITHDRAWERS = 5;
 
-const progress = (line: string): void => void process.stderr.write(`${line}\n`);
+const startedAt = performance.now();
+const elapsed = (): string => ((performance.now() - startedAt) / 1000).toFixed(1).padStart(6);
+const progress = (line: string): void => void process.stderr.write(`${elapsed()} s  ${line}\n`);
 
 function wholeNumber(least: number, most: number) {
   return (text: string): number => {
@@ -57,7 +60,6 @@ function readOptions(): Options {
 
 async function main(): Promise<void> {
   const options = readOptions();
-  const startedAt = performance.now();
   const cleanUp: (() => Promise<void>)[] = [];
   let outcome: { traded: Traded; checked: Checked };
   try {
@@ -158,13 +160,21 @@ async function tradeWithKills(options: Options, users: readonly User[], services
 
 async function withdrawSome(users: readonly User[]): Promise<void> {
   progress('some withdraw …');
+  const requested: { client: TallystickClient; id: string }[] = [];
   for (const [index, { client }] of users.slice(0, WITHDRAWERS).entries()) {
-    const [asset, amount] = index % 2 === 0 ? ['USDC', '250.5'] : ['WETH', '0.25'];
-    await untilAnswered(() => client.withdraw({ asset: asset ?? 'USDC', amount: amount ?? '1' })).catch(
-      (error: unknown) => {
-        progress(`  a withdrawal was refused: ${error instanceof Error ? error.message : String(error)}`);
-      },
-    );
+    const input = index % 2 === 0 ? { asset: 'USDC', amount: '250.5' } : { asset: 'WETH', amount: '0.25' };
+    const { id } = await untilAnswered(() => client.withdraw(input));
+    requested.push({ client, id });
+  }
+  const deadlineMs = performance.now() + SETTLE_TIMEOUT_MS;
+  for (const { client, id } of requested) {
+    for (;;) {
+      const { state, reason } = await untilAnswered(() => client.getWithdrawal(id));
+      if (state === 'executed') break;
+      if (state === 'failed' || performance.now() > deadlineMs)
+        throw new Error(`withdrawal ${id} is ${state}: ${reason}`);
+      await sleep(250);
+    }
   }
 }
 
