@@ -83,7 +83,8 @@ try {
   };
   process.stdout.write(values.json ? `${JSON.stringify(result)}\n` : `${JSON.stringify(result, undefined, 2)}\n`);
 } finally {
-  server?.kill('SIGKILL');
+  // The server ends when it is left alone.
+  server?.disconnect();
   await postgres.stop();
   await rm(directory, { recursive: true, force: true });
 }
