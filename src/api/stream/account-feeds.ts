@@ -21,6 +21,7 @@ const LOAD_WAIT_MS = 5_000;
 const IDLE_KEPT_MS = 60_000;
 const SWEEP_INTERVAL_MS = 15_000;
 const LIVE_ORDERS_MAX = 1_000;
+const RELOAD_PAUSE_MS = 500;
 
 export type AccountFeedsOptions = {
   readonly events: EventStream;
@@ -35,6 +36,8 @@ type Entry = {
   loading: Promise<void> | undefined;
   /** Frames that came while it was loaded. */
   buffered: AppliedCommand[];
+  /** Loads begun; only the last one counts. */
+  loads: number;
   idleSinceMs: number | undefined;
 };
 
@@ -43,6 +46,7 @@ export class AccountFeeds {
   readonly #entries = new Map<Address, Entry>();
   /** Frames after this one have been, or will be, received. */
   #received = 0;
+  #stopped = false;
   #unsubscribe: Stop | undefined;
   #starting: Promise<void> | undefined;
   #sweeper: NodeJS.Timeout | undefined;
@@ -60,13 +64,15 @@ export class AccountFeeds {
         feed: new AccountFeed(account, this.#using.catalogue),
         loading: undefined,
         buffered: [],
+        loads: 0,
         idleSinceMs: performance.now(),
       };
       this.#entries.set(account, entry);
       entry.loading = this.#load(entry);
     }
     try {
-      await entry.loading;
+      // A load that was overtaken by another ends early; the last one counts.
+      while (entry.loading !== undefined) await entry.loading;
     } catch (error) {
       this.#entries.delete(account);
       throw error;
@@ -75,6 +81,7 @@ export class AccountFeeds {
   }
 
   async stop(): Promise<void> {
+    this.#stopped = true;
     clearInterval(this.#sweeper);
     await this.#unsubscribe?.();
     this.#entries.clear();
@@ -91,7 +98,11 @@ export class AccountFeeds {
   async #listen(): Promise<void> {
     this.#unsubscribe ??= await this.#using.events.subscribe({
       onApplied: (frames) => this.#receive(frames),
-      onGap: () => this.#reloadAll(),
+      onGap: ({ got }) => {
+        // What was lost must be in what is loaded.
+        this.#received = Math.max(this.#received, got - 1);
+        this.#reloadAll();
+      },
     });
     // Everything after the head that is read now will come as a frame.
     const { journalHead } = await exchangeProgress(this.#using.pool);
@@ -115,18 +126,29 @@ export class AccountFeeds {
         this.#entries.delete(account);
         continue;
       }
-      entry.buffered = [];
-      entry.loading = this.#load(entry).then(
-        () => {
-          for (const channel of Object.values(entry.feed.channels)) channel.resync();
-        },
-        (error: unknown) => this.#using.onProblem(error),
-      );
+      entry.loading = this.#reload(entry);
     }
+  }
+
+  /** Tries until it is done: sockets that follow the feed have nothing right until then. */
+  async #reload(entry: Entry): Promise<void> {
+    while (!this.#stopped && entry.feed.subscriberCount > 0) {
+      try {
+        await this.#load(entry);
+        return;
+      } catch (error) {
+        this.#using.onProblem(error);
+        await new Promise((resolve) => setTimeout(resolve, RELOAD_PAUSE_MS));
+      }
+    }
+    this.#entries.delete(entry.feed.account);
   }
 
   async #load(entry: Entry): Promise<void> {
     const { pool, waitForProjection, catalogue } = this.#using;
+    entry.loads++;
+    const load = entry.loads;
+    entry.buffered = [];
     const needed = this.#received as JournalSequence;
     if (!(await waitForProjection(needed, LOAD_WAIT_MS))) {
       throw new ProblemError('NOT_READY', 'The projections lag behind the engine; subscribe again.', {
@@ -134,8 +156,12 @@ export class AccountFeeds {
       });
     }
     await Promise.all([catalogue.markets(), catalogue.assets()]);
-    entry.feed.load(await readAccount(pool, entry.feed.account));
-    // From here to the end nothing yields, so no frame can slip between.
+    const state = await readAccount(pool, entry.feed.account);
+    // A gap while this one was read has started another load, which has the frames since then.
+    if (entry.loads !== load) return;
+    entry.feed.load(state);
+    // From here to the end nothing yields, so no frame can slip between. Subscribers start again before they are told more.
+    for (const channel of Object.values(entry.feed.channels)) channel.resync();
     const { buffered } = entry;
     entry.buffered = [];
     entry.loading = undefined;
