@@ -11,6 +11,7 @@
 import type { Pool, PoolClient } from 'pg';
 import type { Address, ChainEventSequence, Hash, TimestampSeconds } from '../domain/units.ts';
 import { encodeChainFact } from '../storage/chain-facts.ts';
+import { inTransaction } from '../storage/transaction.ts';
 import { requireSameChain } from './chain-identity.ts';
 import {
   advance,
@@ -99,26 +100,13 @@ export async function storeStep(
   step: ChainStep,
 ): Promise<FollowedChain> {
   const next = advance(chain, step);
-  const client = await pool.connect();
-  let broken: Error | undefined;
-  try {
-    await client.query('BEGIN');
+  return inTransaction(pool, async (client) => {
     await client.query('SELECT 1 FROM chain_identity FOR UPDATE');
     const stored = await loadFollowedChain(client, identity);
-    if (tipOf(stored).hash !== tipOf(chain).hash || stored.final.hash !== chain.final.hash) {
-      await client.query('ROLLBACK');
-      return stored;
-    }
+    if (tipOf(stored).hash !== tipOf(chain).hash || stored.final.hash !== chain.final.hash) return stored;
     await writeStep(client, chain, step);
-    await client.query('COMMIT');
     return next;
-  } catch (error) {
-    broken = error instanceof Error ? error : new Error(String(error));
-    throw error;
-  } finally {
-    // A connection whose transaction failed half-way is not given back to the pool.
-    client.release(broken);
-  }
+  });
 }
 
 async function writeStep(client: PoolClient, chain: FollowedChain, step: ChainStep): Promise<void> {

@@ -11,6 +11,7 @@ import type { Pool, PoolClient } from 'pg';
 import { inspectVault, type VaultState } from '../chain/inspect-vault.ts';
 import { type RpcPool, rpcFailure } from '../chain/rpc-pool.ts';
 import type { Address, ChainEventSequence, Hash, Quanta } from '../domain/units.ts';
+import { inTransaction } from '../storage/transaction.ts';
 import {
   type AssetSolvency,
   type Comparison,
@@ -57,7 +58,8 @@ export async function reconcile(
   options: ReconcileOptions,
   mode: { readonly fullSweep: boolean },
 ): Promise<ReconcileResult> {
-  const view = await readLedger(options.pool, mode.fullSweep);
+  const snapshot = 'ISOLATION LEVEL REPEATABLE READ READ ONLY';
+  const view = await inTransaction(options.pool, (client) => readLedger(client, mode.fullSweep), snapshot);
   if ('kind' in view) return view;
   const accounts = [...new Set(view.rows.map((row) => row.account))].filter((account) => account !== FEE_ACCOUNT);
   const state = await options.rpc.run(async (endpoint) => {
@@ -89,25 +91,9 @@ function booksOf(state: VaultState): Parameters<typeof compareBooks>[1] {
 }
 
 async function readLedger(
-  pool: Pool,
+  client: PoolClient,
   fullSweep: boolean,
 ): Promise<LedgerView | Exclude<ReconcileResult, { kind: 'compared' }>> {
-  const client = await pool.connect();
-  let broken: Error | undefined;
-  try {
-    await client.query('BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY');
-    const view = await readLedgerIn(client, fullSweep);
-    await client.query('COMMIT');
-    return view;
-  } catch (error) {
-    broken = error instanceof Error ? error : new Error(String(error));
-    throw error;
-  } finally {
-    client.release(broken);
-  }
-}
-
-async function readLedgerIn(client: PoolClient, fullSweep: boolean): ReturnType<typeof readLedger> {
   const cursor = await client.query<{ sequence: string }>(
     'SELECT chain_event_sequence AS sequence FROM projection_cursor',
   );

@@ -55,6 +55,8 @@ export function openDatabase(options: DatabaseOptions): pg.Pool {
   });
   // Without a listener the loss of an idle connection would end the process.
   pool.on('error', (error) => options.onIdleError?.(error));
+  // The same for one in use: the query under way, or the next one, fails and says so.
+  pool.on('connect', (client) => client.on('error', () => undefined));
   return pool;
 }
 

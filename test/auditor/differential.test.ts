@@ -9,6 +9,7 @@ import { hexToBytes } from '../../src/chain/hex.ts';
 import { decodeSkips } from '../../src/chain/vault-events.ts';
 import { lots, type Ppm, quanta, type TimestampSeconds } from '../../src/domain/units.ts';
 import { useLocalNode } from '../support/local-node.ts';
+import { seededRandom } from '../support/random.ts';
 import {
   LAB_EXIT_DELAY,
   LAB_GRACE,
@@ -22,22 +23,11 @@ import {
 const SEED = Number(process.env['SEED'] ?? 20_251);
 const BATCHES = 30;
 
-/** Deterministic, uniform enough: mulberry32. */
-function randomness(seed: number): (below: number) => number {
-  let state = seed;
-  return (below) => {
-    state = (state + 0x6d2b79f5) | 0;
-    let value = Math.imul(state ^ (state >>> 15), 1 | state);
-    value = (value + Math.imul(value ^ (value >>> 7), 61 | value)) ^ value;
-    return Math.floor((((value ^ (value >>> 14)) >>> 0) / 2 ** 32) * below);
-  };
-}
-
 type SignedOrder = LabOrder & { readonly authorisation: OrderAuthorisation };
 
 describe(`audit of a vault full of bad batches (SEED=${SEED})`, () => {
   const node = useLocalNode();
-  const random = randomness(SEED);
+  const random = seededRandom(SEED);
   const pick = <T>(list: readonly T[]): T => list[random(list.length)] as T;
   const chance = (percent: number): boolean => random(100) < percent;
   let lab: SettlementLab;
