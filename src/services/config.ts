@@ -7,6 +7,7 @@ import { type Static, Type } from 'typebox';
 import { ExchangeError } from '../domain/errors.ts';
 import type { Address, Hex } from '../domain/units.ts';
 
+const ADDRESS = '^0x[0-9a-fA-F]{40}$';
 const PRIVATE_KEY = '^0x[0-9a-fA-F]{64}$';
 
 const Settings = Type.Object({
@@ -41,8 +42,28 @@ const Settings = Type.Object({
       description: 'Deployed vault; the one recorded in the database when absent.',
     }),
   ),
-  ENGINE_PRIVATE_KEY: Type.Optional(Type.String({ pattern: PRIVATE_KEY, description: 'Signs batches and receipts.' })),
+  ENGINE_PRIVATE_KEY: Type.Optional(
+    Type.String({ pattern: PRIVATE_KEY, description: 'Signs receipts, and batches unless a remote signer does.' }),
+  ),
   SUBMITTER_PRIVATE_KEY: Type.Optional(Type.String({ pattern: PRIVATE_KEY, description: 'Pays the gas of batches.' })),
+  ENGINE_SIGNER_URL: Type.Optional(
+    Type.String({
+      pattern: '^https?://',
+      description: 'Remote signer (eth_signTypedData) for batches; needs ENGINE_ADDRESS.',
+    }),
+  ),
+  ENGINE_ADDRESS: Type.Optional(
+    Type.String({ pattern: ADDRESS, description: "The engine key's account at the remote signer." }),
+  ),
+  SUBMITTER_SIGNER_URL: Type.Optional(
+    Type.String({
+      pattern: '^https?://',
+      description: 'Remote signer (eth_signTransaction); needs SUBMITTER_ADDRESS.',
+    }),
+  ),
+  SUBMITTER_ADDRESS: Type.Optional(
+    Type.String({ pattern: ADDRESS, description: "The submitter's account at the remote signer." }),
+  ),
   API_KEY_SECRET: Type.Optional(
     Type.String({ minLength: 32, description: 'Derives the secrets of API keys; changing it ends them all.' }),
   ),

@@ -5,8 +5,6 @@
  * start recovers from the journal.
  */
 import type { Pool } from 'pg';
-import type { Logger } from 'pino';
-import type { ChainFacts } from '../api/context.ts';
 import { createRowSigner } from '../chain/receipts.ts';
 import type { SealedBatch } from '../domain/batches.ts';
 import type { ChainCommand, EngineLimits, OperatorCommand } from '../domain/commands.ts';
@@ -24,12 +22,15 @@ import type { SealPolicy } from '../offchain-engine/sequencer/sealing.ts';
 import { createJournalCommands } from '../settlement/journal-commands.ts';
 import { createPublisher } from '../settlement/publish-batch.ts';
 import { decideSeal } from '../settlement/seal-policy.ts';
-import { createLocalEngineSigner } from '../settlement/signers.ts';
+import type { EngineSigner } from '../settlement/signers.ts';
 import { PostgresJournal } from '../storage/journal/postgres-journal.ts';
 import { PostgresLeadership } from '../storage/leadership.ts';
+import type { OperatorDecision } from '../storage/operator-requests.ts';
 import { PostgresSnapshots } from '../storage/snapshots.ts';
 import type { Settings } from './config.ts';
 import { ENGINE_FORM } from './engine-form.ts';
+import { startOperatorRequests } from './operator-requests.ts';
+import type { ProcessContext } from './process-context.ts';
 
 const LIMITS: EngineLimits = {
   openOrdersPerAccountMax: 500,
@@ -48,14 +49,12 @@ const PARAMETERS: MarketParameters = {
 const PUBLISH_RETRY_MS = 500;
 
 export type EngineServiceOptions = {
+  readonly context: ProcessContext;
   readonly pool: Pool;
   readonly transport: Transport;
-  readonly chain: ChainFacts;
+  /** Signs journal rows for receipts. */
   readonly engineKey: Hex;
-  readonly settings: Settings;
-  /** Unique per process and start. */
-  readonly owner: string;
-  readonly logger: Logger;
+  readonly engineSigner: EngineSigner;
   /** The journal has grown: projections may follow. */
   readonly onJournaled?: () => void;
   /** A batch is in the outbox. */
@@ -77,7 +76,8 @@ export type EngineService = {
 
 /** Resolves once this process leads; until then it follows the journal as a standby. */
 export async function startEngineService(options: EngineServiceOptions): Promise<EngineService> {
-  const { pool, transport, chain, owner, logger } = options;
+  const { pool, transport } = options;
+  const { chain, owner, logger, settings } = options.context;
   const journal = new PostgresJournal({ pool, owner });
   const snapshots = new PostgresSnapshots({ pool });
   const failure = Promise.withResolvers<never>();
@@ -104,10 +104,10 @@ export async function startEngineService(options: EngineServiceOptions): Promise
       withdrawalFees: [],
     },
     sign: createRowSigner(options.engineKey, chain.domain),
-    seal: createSealPolicy(options.settings),
-    snapshotEveryCommands: options.settings.SNAPSHOT_COMMANDS,
+    seal: createSealPolicy(settings),
+    snapshotEveryCommands: settings.SNAPSHOT_COMMANDS,
     // Only the local chain runs on laptops, which sleep.
-    ...(options.settings.RPC_URL === undefined ? { clockStepMaxMs: Number.POSITIVE_INFINITY } : {}),
+    ...(settings.RPC_URL === undefined ? { clockStepMaxMs: Number.POSITIVE_INFINITY } : {}),
     onProblem,
     onClockJump: (jump) => logger.error(jump, 'the clock jumped; time stands still until it is confirmed'),
     onLeading: async (taken) => {
@@ -133,8 +133,17 @@ export async function startEngineService(options: EngineServiceOptions): Promise
     submit: (command: ChainCommand) => committed(sequencer.submitChain(command), command.kind),
     onWarning: (message, error) => logger.warn({ err: error }, message),
   });
+  const stopOperatorRequests = startOperatorRequests({
+    pool,
+    journal,
+    lastSequence: () => leading.engine.lastSequence,
+    refuse: (command) => refuseDecision(leading.engine, command),
+    submit: (command) => sequencer.submitOperator(command),
+    onWarning: (message, error) => logger.warn({ err: error }, message),
+  });
 
   const stop = async (): Promise<void> => {
+    await stopOperatorRequests();
     await feed.stop();
     for (const end of stopServing) await end();
     await sequencer.stop();
@@ -148,6 +157,14 @@ export async function startEngineService(options: EngineServiceOptions): Promise
     wakeFeed: feed.wake,
     stop,
   };
+}
+
+/** Why the engine could make nothing of an operator's decision. */
+function refuseDecision(engine: Engine, command: OperatorDecision): string | undefined {
+  if (command.kind !== 'setMarketState') return undefined;
+  const market = engine.core.markets[command.market];
+  if (market === undefined) return `there is no market ${command.market}`;
+  return market.delisted ? `market ${command.market} is delisted on chain` : undefined;
 }
 
 async function committed(
@@ -178,11 +195,12 @@ function createBatchPublishing(
   engine: () => Engine | undefined,
   fail: (error: unknown) => void,
 ) {
-  const { pool, chain, logger } = options;
+  const { pool } = options;
+  const { chain, logger } = options.context;
   const publisher = createPublisher({
     pool,
     domain: chain.domain,
-    signer: createLocalEngineSigner(options.engineKey),
+    signer: options.engineSigner,
     readCommands: createJournalCommands(pool),
     market: (index) => engine()?.core.markets[index]?.market,
   });

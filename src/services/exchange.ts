@@ -1,47 +1,33 @@
 /**
  * The whole exchange in one process, over the in-process transport: engine, gateway, settlement, indexer, projector, reconciliation.
- * Production runs the same parts as processes of their own, over Redis.
+ * Production runs the same parts as processes of their own, over Redis: see `run.ts`.
  *
  * Order of start: what others wait for first. Order of stop: no new commands, then what is under way, then what records it.
  */
-import { randomUUID } from 'node:crypto';
-import { hostname } from 'node:os';
-import type { Logger } from 'pino';
 import { Registry } from 'prom-client';
-import { privateKeyToAddress } from 'viem/accounts';
 import { createOperationsServer } from '../api/operations-server.ts';
-import type { Finality } from '../chain/finality.ts';
 import { recoveryWarning } from '../chain/recover.ts';
-import { createRpcPool } from '../chain/rpc-pool.ts';
-import type { Address, Hex } from '../domain/units.ts';
-import { startIndexer } from '../indexer/run-indexer.ts';
-import { createStoredVaultReader } from '../indexer/vault-reader.ts';
+import type { Hex } from '../domain/units.ts';
 import { createInProcessTransport } from '../messaging/in-process.ts';
-import { startReconciler } from '../reconciliation/run-reconciler.ts';
-import { createLocalTransactionSigner } from '../settlement/signers.ts';
-import { createSubmitter } from '../settlement/submitter.ts';
-import { migrate, openDatabase } from '../storage/database.ts';
-import { PostgresJournalReader } from '../storage/journal/read-journal.ts';
-import { Projector } from '../storage/projections/projector.ts';
-import { PostgresSnapshots } from '../storage/snapshots.ts';
-import type { Settings } from './config.ts';
-import { ENGINE_FORM } from './engine-form.ts';
+import type { EngineSigner, TransactionSigner } from '../settlement/signers.ts';
+import { migrate } from '../storage/database.ts';
+import {
+  createSettlementService,
+  startIndexerService,
+  startProjectorService,
+  startReconciliationService,
+} from './background-services.ts';
 import { startEngineService } from './engine-service.ts';
 import { startGatewayService } from './gateway-service.ts';
-import { readChainFacts } from './vault-place.ts';
+import type { ProcessContext } from './process-context.ts';
 
 export type ExchangeOptions = {
-  readonly settings: Settings;
-  readonly databaseUrl: string;
-  readonly rpcUrls: readonly string[];
-  readonly vault: Address;
+  readonly context: ProcessContext;
+  /** Signs journal rows for receipts. */
   readonly engineKey: Hex;
-  readonly submitterKey: Hex;
+  readonly engineSigner: EngineSigner;
+  readonly transactionSigner: TransactionSigner;
   readonly apiKeySecret: string;
-  readonly finality: Finality;
-  /** A node that browsers may use; none when undefined. */
-  readonly publicRpcUrl: string | undefined;
-  readonly logger: Logger;
 };
 
 export type Exchange = {
@@ -53,99 +39,49 @@ export type Exchange = {
 };
 
 export async function startExchange(options: ExchangeOptions): Promise<Exchange> {
-  const { settings, logger, rpcUrls, vault } = options;
+  const { context } = options;
+  const { settings, logger, chain, warn } = context;
   const warning = recoveryWarning();
   if (warning !== undefined) logger.warn(warning);
-  await migrate(options.databaseUrl);
-  const chain = await readChainFacts({
-    rpcUrl: rpcUrls[0] ?? '',
-    vault,
-    engine: privateKeyToAddress(options.engineKey).toLowerCase() as Address,
-    publicRpcUrl: options.publicRpcUrl,
-  });
-  const owner = `${hostname()}:${process.pid}:${randomUUID()}`;
-  const pool = (applicationName: string, connectionsMax: number) =>
-    openDatabase({
-      url: options.databaseUrl,
-      applicationName: `tallystick-${applicationName}`,
-      connectionsMax,
-      onIdleError: (error) => logger.warn({ err: error }, 'an idle database connection was lost'),
-    });
+  await migrate(context.databaseUrl);
   // The engine's connections are its own: nothing else may keep a commit waiting.
-  const enginePool = pool('engine', 6);
-  const sharedPool = pool('services', 16);
-  const rpc = createRpcPool(rpcUrls);
-  const warn = (message: string, error: unknown): void => logger.warn({ err: error }, message);
+  const enginePool = context.openPool('engine', 6);
+  const pool = context.openPool('services', 16);
   const transport = createInProcessTransport({ onProblem: ({ message, cause }) => warn(message, cause) });
 
-  const projector = new Projector({
-    pool: sharedPool,
-    journal: new PostgresJournalReader(sharedPool),
-    snapshots: new PostgresSnapshots({ pool: sharedPool }),
-    form: ENGINE_FORM,
-    onProblem: ({ message, cause }) => warn(message, cause),
-  });
-  const submitter = createSubmitter({
-    pool: sharedPool,
-    rpc,
-    chainId: chain.chainId,
-    vault,
-    deploymentBlock: chain.deploymentBlock,
-    signer: createLocalTransactionSigner(options.submitterKey),
-    finality: options.finality,
-    owner,
-    pollIntervalMs: 500,
-    onWarning: warn,
-  });
-  projector.start();
+  const projector = startProjectorService(context, pool);
+  const submitter = createSettlementService(context, pool, options.transactionSigner);
   const engine = await startEngineService({
+    context,
     pool: enginePool,
     transport,
-    chain,
     engineKey: options.engineKey,
-    settings,
-    owner,
-    logger,
+    engineSigner: options.engineSigner,
     onJournaled: () => projector.wake(),
     onPublished: () => submitter.wake(),
   });
-  const reconciler = startReconciler({
-    pool: sharedPool,
-    rpc,
-    vault,
-    haltWithdrawals: (reason) => engine.submitOperator({ kind: 'haltWithdrawals', reason }),
-    onReport: (report) => logger.info({ ...report, solvency: undefined }, 'reconciled'),
-    onWarning: warn,
-  });
+  const reconciler = startReconciliationService(context, pool, (reason) =>
+    engine.submitOperator({ kind: 'haltWithdrawals', reason }),
+  );
   submitter.start();
-  const indexer = startIndexer({
-    pool: sharedPool,
-    rpcUrls,
-    place: { vault, deploymentBlock: chain.deploymentBlock },
-    reader: await createStoredVaultReader(sharedPool, vault),
-    finality: options.finality,
-    onStored: () => {
-      engine.wakeFeed();
-      submitter.wake();
-      reconciler.wake();
-    },
-    onWarning: warn,
+  const indexer = await startIndexerService(context, pool, () => {
+    engine.wakeFeed();
+    submitter.wake();
+    reconciler.wake();
   });
   const metrics = new Registry();
   const gateway = await startGatewayService({
-    pool: sharedPool,
+    context,
+    pool,
     transport,
-    chain,
-    settings,
     apiKeySecret: options.apiKeySecret,
-    logger,
     metrics,
   });
   const operations = createOperationsServer({
     registry: metrics,
     logger,
     checks: {
-      database: async () => void (await sharedPool.query('SELECT 1')),
+      database: async () => void (await pool.query('SELECT 1')),
       chain: async () => {
         const { state, lastError } = indexer.status();
         if (state !== 'following') throw new Error(`the indexer is ${state}: ${lastError ?? 'starting'}`);
@@ -160,6 +96,7 @@ export async function startExchange(options: ExchangeOptions): Promise<Exchange>
     },
   });
   const operationsUrl = await operations.listen({ host: settings.HOST, port: settings.OPERATIONS_PORT });
+  logger.info({ url: gateway.url, vault: chain.vault, chainId: chain.chainId }, 'the exchange runs');
 
   let stopping: Promise<void> | undefined;
   const stop = async (): Promise<void> => {
@@ -171,7 +108,7 @@ export async function startExchange(options: ExchangeOptions): Promise<Exchange>
     await projector.stop();
     await operations.close();
     await transport.close();
-    await Promise.all([enginePool.end(), sharedPool.end()]);
+    await context.close();
   };
   const done = Promise.race([engine.done, indexer.done]);
   done.catch(() => undefined);

@@ -3,22 +3,19 @@ import { fileURLToPath } from 'node:url';
 import type { Pool } from 'pg';
 import type { Logger } from 'pino';
 import type { Registry } from 'prom-client';
-import type { ChainFacts } from '../api/context.ts';
 import { createApiServer } from '../api/server.ts';
 import { createSignaturePool } from '../chain/signature-pool.ts';
 import type { JournalSequence } from '../domain/units.ts';
 import { MarketDataView, type PublicTrade, RECENT_TRADES_MAX } from '../messaging/market-data.ts';
 import type { Transport } from '../messaging/port.ts';
 import { listTrades } from '../storage/queries/trades.ts';
-import type { Settings } from './config.ts';
+import type { ProcessContext } from './process-context.ts';
 
 export type GatewayServiceOptions = {
+  readonly context: ProcessContext;
   readonly pool: Pool;
   readonly transport: Transport;
-  readonly chain: ChainFacts;
-  readonly settings: Settings;
   readonly apiKeySecret: string;
-  readonly logger: Logger;
   readonly metrics: Registry;
 };
 
@@ -33,7 +30,8 @@ const WEB_DIRECTORY = fileURLToPath(new URL('../../web', import.meta.url));
 
 /** Resolves when the API listens; there must be an engine that answers, or will be soon. */
 export async function startGatewayService(options: GatewayServiceOptions): Promise<GatewayService> {
-  const { pool, transport, chain, settings, logger } = options;
+  const { pool, transport } = options;
+  const { chain, settings, logger } = options.context;
   const signatures = createSignaturePool(chain.domain);
   const marketData = new MarketDataView({
     events: transport,

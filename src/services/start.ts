@@ -8,19 +8,23 @@ import { join, resolve } from 'node:path';
 import { createPublicClient, encodeFunctionData, http, parseAbi } from 'viem';
 import { mnemonicToAccount, privateKeyToAccount } from 'viem/accounts';
 import { deployLocal } from '../../scripts/deploy.ts';
-import type { Finality } from '../chain/finality.ts';
 import { ExchangeError } from '../domain/errors.ts';
-import type { Address, Hex } from '../domain/units.ts';
-import { loadChainIdentity } from '../indexer/store-chain.ts';
+import type { Address } from '../domain/units.ts';
 import { createTransactionSender } from '../sdk/transactions.ts';
-import { migrate, openDatabase } from '../storage/database.ts';
-import { addressSetting, keySetting, readSettings, rpcUrls, type Settings } from './config.ts';
+import { migrate } from '../storage/database.ts';
+import { addressSetting, readSettings, rpcUrls, type Settings } from './config.ts';
 import { type DemoTraders, startDemoTraders } from './demo-traders.ts';
 import { startEmbeddedPostgres } from './embedded-postgres.ts';
 import { type Exchange, startExchange } from './exchange.ts';
 import { LOCAL_ACCOUNTS, localKey } from './local-keys.ts';
 import { LOCAL_CHAIN_ID, LOCAL_MNEMONIC, startLocalNode } from './local-node.ts';
 import { createLogger } from './logger.ts';
+import { createProcessContext } from './process-context.ts';
+import { chooseEngineKey, chooseEngineSigner, chooseTransactionSigner } from './signing-keys.ts';
+import { finalityOf, recordedVault, requireActiveKey } from './vault-place.ts';
+
+/** Printed when everything runs; whoever starts this as a child waits for it. */
+const READY = 'Ready. Ctrl-C stops everything; starting again continues.';
 
 type Stoppable = { readonly name: string; readonly stop: () => Promise<void> };
 
@@ -78,25 +82,25 @@ async function startAll(settings: Settings, running: Stoppable[], ended: Promise
     () => readChainId(rpcUrl),
     (id) => `id ${id} at ${hostOf(rpcUrl)}`,
   );
-  const keys = chooseKeys(settings, chainId);
+  const engineKey = chooseEngineKey(settings, chainId);
+  const engineSigner = chooseEngineSigner(settings, engineKey);
+  const transactionSigner = chooseTransactionSigner(settings, chainId);
   await migrate(databaseUrl);
   const apiKeySecret = settings.API_KEY_SECRET ?? (await readOrCreateSecret(directory));
-  const vault = await findVault(settings, databaseUrl, rpcUrl, chainId, keys.engine);
+  const vault = await findVault({ settings, databaseUrl, rpcUrl, chainId, engine: engineSigner.address });
+  const context = await createProcessContext({
+    settings,
+    logger,
+    databaseUrl,
+    rpcUrls: nodes,
+    vault,
+    finality: finalityOf(settings, chainId),
+    publicRpcUrl: chainId === LOCAL_CHAIN_ID ? rpcUrl : undefined,
+  });
+  requireActiveKey(context.chain.engine, engineSigner.address);
   const exchange = await timed(
     'exchange',
-    () =>
-      startExchange({
-        settings,
-        databaseUrl,
-        rpcUrls: nodes,
-        vault,
-        engineKey: keys.engine,
-        submitterKey: keys.submitter,
-        apiKeySecret,
-        finality: finalityOf(settings, chainId),
-        publicRpcUrl: chainId === LOCAL_CHAIN_ID ? rpcUrl : undefined,
-        logger,
-      }),
+    () => startExchange({ context, engineKey, engineSigner, transactionSigner, apiKeySecret }),
     ({ url }) => `listens at ${url}`,
   );
   running.push({ name: 'exchange', stop: exchange.stop });
@@ -145,66 +149,28 @@ const readChainId = (rpcUrl: string): Promise<number> => createPublicClient({ tr
 
 const hostOf = (url: string): string => new URL(url).host;
 
-/** @throws ExchangeError CONFIGURATION when keys are missing, or the public test keys would be used on another chain. */
-function chooseKeys(settings: Settings, chainId: number): { engine: Hex; submitter: Hex } {
-  const engine = keySetting(settings.ENGINE_PRIVATE_KEY);
-  const submitter = keySetting(settings.SUBMITTER_PRIVATE_KEY);
-  if (chainId === LOCAL_CHAIN_ID) {
-    return {
-      engine: engine ?? localKey(LOCAL_ACCOUNTS.engine),
-      submitter: submitter ?? localKey(LOCAL_ACCOUNTS.submitter),
-    };
-  }
-  if (engine === undefined || submitter === undefined) {
-    throw new ExchangeError(
-      'CONFIGURATION',
-      `Chain ${chainId} is not the local one: set ENGINE_PRIVATE_KEY and SUBMITTER_PRIVATE_KEY.`,
-    );
-  }
-  const known = new Set(
-    Array.from({ length: 10 }, (_, index) => mnemonicToAccount(LOCAL_MNEMONIC, { addressIndex: index }).address),
-  );
-  if ([engine, submitter].some((key) => known.has(privateKeyToAccount(key).address))) {
-    throw new ExchangeError(
-      'CONFIGURATION',
-      `The public test keys are not used on chain ${chainId}: everyone knows them.`,
-    );
-  }
-  return { engine, submitter };
-}
-
 /** The vault of the settings, or the one this database belongs to, or on the local chain a new one. */
-async function findVault(
-  settings: Settings,
-  databaseUrl: string,
-  rpcUrl: string,
-  chainId: number,
-  engineKey: Hex,
-): Promise<Address> {
+async function findVault(options: {
+  settings: Settings;
+  databaseUrl: string;
+  rpcUrl: string;
+  chainId: number;
+  engine: Address;
+}): Promise<Address> {
+  const { settings, databaseUrl, rpcUrl, chainId, engine } = options;
   const given = addressSetting(settings.VAULT_ADDRESS);
   if (given !== undefined) return given;
-  const pool = openDatabase({ url: databaseUrl, applicationName: 'tallystick-start', connectionsMax: 1 });
-  const identity = await loadChainIdentity(pool).finally(() => pool.end());
-  if (identity !== undefined) return identity.vault;
+  const recorded = await recordedVault(databaseUrl);
+  if (recorded !== undefined) return recorded;
   if (chainId !== LOCAL_CHAIN_ID) {
     throw new ExchangeError('CONFIGURATION', `Set VAULT_ADDRESS to the vault deployed on chain ${chainId}.`);
   }
   const deployment = await timed(
     'contracts',
-    () =>
-      deployLocal({
-        rpcUrl,
-        deployerKey: localKey(LOCAL_ACCOUNTS.deployer),
-        overrides: { engineKey: privateKeyToAccount(engineKey).address },
-      }),
+    () => deployLocal({ rpcUrl, deployerKey: localKey(LOCAL_ACCOUNTS.deployer), overrides: { engineKey: engine } }),
     ({ vault }) => `vault deployed at ${vault}`,
   );
   return deployment.vault;
-}
-
-function finalityOf(settings: Settings, chainId: number): Finality {
-  const given = settings.FINALITY ?? (chainId === LOCAL_CHAIN_ID ? '2' : 'finalized');
-  return given === 'finalized' ? { kind: 'tag', tag: 'finalized' } : { kind: 'confirmations', count: Number(given) };
 }
 
 async function readOrCreateSecret(directory: string): Promise<string> {
@@ -287,7 +253,7 @@ async function printSummary(options: {
       say(`    ${mnemonicToAccount(LOCAL_MNEMONIC, { addressIndex: index }).address}  ${localKey(index)}`);
     }
   }
-  say('\nReady. Ctrl-C stops everything; starting again continues.');
+  say(`\n${READY}`);
 }
 
 function explain(error: unknown, settings: Settings): string {

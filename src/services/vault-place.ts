@@ -1,9 +1,16 @@
 /** Where the vault is and what it was deployed with: read from the chain once at start, fixed for the life of the process. */
 import { createPublicClient, http, type PublicClient, parseAbi } from 'viem';
 import type { ChainFacts } from '../api/context.ts';
+import type { Finality } from '../chain/finality.ts';
+import { inspectVault } from '../chain/inspect-vault.ts';
+import { createRpcEndpoint } from '../chain/rpc-pool.ts';
 import { ExchangeError } from '../domain/errors.ts';
 import { eip712Domain } from '../domain/typed-data.ts';
 import type { Address, TimestampMs } from '../domain/units.ts';
+import { loadChainIdentity } from '../indexer/store-chain.ts';
+import { openDatabase } from '../storage/database.ts';
+import type { Settings } from './config.ts';
+import { LOCAL_CHAIN_ID } from './local-node.ts';
 
 const FACTS_ABI = parseAbi([
   'function DEPLOYED_AT() view returns (uint64)',
@@ -16,10 +23,9 @@ const FACTS_ABI = parseAbi([
 export async function readChainFacts(options: {
   rpcUrl: string;
   vault: Address;
-  engine: Address | undefined;
   publicRpcUrl: string | undefined;
 }): Promise<ChainFacts> {
-  const { rpcUrl, vault, engine, publicRpcUrl } = options;
+  const { rpcUrl, vault, publicRpcUrl } = options;
   const client = createPublicClient({ transport: http(rpcUrl) }) as PublicClient;
   const read = (functionName: 'DEPLOYED_AT' | 'EXIT_DELAY' | 'GRACE'): Promise<bigint> =>
     client.readContract({ address: vault, abi: FACTS_ABI, functionName });
@@ -30,11 +36,13 @@ export async function readChainFacts(options: {
       `There is no contract at ${vault} on chain ${chainId}. Check VAULT_ADDRESS and RPC_URL.`,
     );
   }
-  const [deployedAt, exitDelay, grace, wrappedNative] = await Promise.all([
+  const head = await client.getBlock();
+  const [deployedAt, exitDelay, grace, wrappedNative, state] = await Promise.all([
     read('DEPLOYED_AT'),
     read('EXIT_DELAY'),
     read('GRACE'),
     client.readContract({ address: vault, abi: FACTS_ABI, functionName: 'WRAPPED_NATIVE' }),
+    inspectVault(createRpcEndpoint(rpcUrl), vault, [], head.hash),
   ]);
   return {
     chainId,
@@ -42,7 +50,7 @@ export async function readChainFacts(options: {
     domain: eip712Domain(chainId, vault),
     deployedAtMs: (Number(deployedAt) * 1000) as TimestampMs,
     deploymentBlock: await blockOfTime(client, deployedAt),
-    engine,
+    engine: state.engineKey,
     exitDelaySeconds: Number(exitDelay),
     graceSeconds: Number(grace),
     wrappedNative: wrappedNative.toLowerCase() as Address,
@@ -61,4 +69,26 @@ async function blockOfTime(client: PublicClient, timestamp: bigint): Promise<num
     else high = middle;
   }
   return Number(low);
+}
+
+/** The vault that this database belongs to; undefined before the first start. */
+export async function recordedVault(databaseUrl: string): Promise<Address | undefined> {
+  const pool = openDatabase({ url: databaseUrl, applicationName: 'tallystick-start', connectionsMax: 1 });
+  const identity = await loadChainIdentity(pool).finally(() => pool.end());
+  return identity?.vault;
+}
+
+/** What the settings say, else two blocks on the local chain and the node's `finalized` tag elsewhere. */
+export function finalityOf(settings: Settings, chainId: number): Finality {
+  const given = settings.FINALITY ?? (chainId === LOCAL_CHAIN_ID ? '2' : 'finalized');
+  return given === 'finalized' ? { kind: 'tag', tag: 'finalized' } : { kind: 'confirmations', count: Number(given) };
+}
+
+/** @throws ExchangeError CONFIGURATION when the vault takes batches from another key */
+export function requireActiveKey(active: Address | undefined, ours: Address): void {
+  if (active === ours) return;
+  throw new ExchangeError(
+    'CONFIGURATION',
+    `The vault's active engine key is ${active ?? 'none'}, ours is ${ours}: register ours, or set ENGINE_PRIVATE_KEY to the active one.`,
+  );
 }
