@@ -7,14 +7,16 @@
 
 import type { ChainFacts } from '../../src/api/context.ts';
 import { createApiServer } from '../../src/api/server.ts';
+import { createRpcPool } from '../../src/chain/rpc-pool.ts';
 import { createSignaturePool } from '../../src/chain/signature-pool.ts';
-import type { TimestampMs } from '../../src/domain/units.ts';
+import type { Hex, TimestampMs } from '../../src/domain/units.ts';
 import { createInProcessTransport } from '../../src/messaging/in-process.ts';
 import { MarketDataView } from '../../src/messaging/market-data.ts';
 import { readSettings } from '../../src/services/config.ts';
 import { ENGINE_FORM } from '../../src/services/engine-form.ts';
 import { startEngineService } from '../../src/services/engine-service.ts';
 import { createLogger } from '../../src/services/logger.ts';
+import { createLocalEngineSigner } from '../../src/settlement/signers.ts';
 import { encodeChainFact } from '../../src/storage/chain-facts.ts';
 import { migrate, openDatabase } from '../../src/storage/database.ts';
 import { PostgresJournalReader } from '../../src/storage/journal/read-journal.ts';
@@ -27,6 +29,9 @@ const [url = '', started = '0', traderCount = '1'] = process.argv.slice(2);
 const startedMs = Number(started);
 const logger = createLogger('warn', 'bench');
 const longestTask = watchTasks();
+const ENGINE_KEY: Hex = `0x${'42'.repeat(32)}`;
+/** Nobody asks it: what the chain would say is in the database already. */
+const NO_NODE = 'http://127.0.0.1:1';
 
 const chain: ChainFacts = {
   chainId: CHAIN_ID,
@@ -53,13 +58,23 @@ const projector = new Projector({
 });
 projector.start();
 const engine = await startEngineService({
+  context: {
+    settings: readSettings({ SEAL_AGE_MS: '600000', SEAL_TRADES: '200', RPC_URL: NO_NODE }),
+    logger,
+    databaseUrl: url,
+    rpcUrls: [NO_NODE],
+    rpc: createRpcPool([NO_NODE]),
+    chain,
+    finality: { kind: 'confirmations', count: 1 },
+    owner: `bench ${process.pid}`,
+    warn: (message, error) => logger.warn({ err: error }, message),
+    openPool: () => sharedPool,
+    close: async () => undefined,
+  },
   pool: enginePool,
   transport,
-  chain,
-  engineKey: `0x${'42'.repeat(32)}`,
-  settings: readSettings({ SEAL_AGE_MS: '600000', SEAL_TRADES: '200', RPC_URL: 'http://127.0.0.1:1' }),
-  owner: `bench ${process.pid}`,
-  logger,
+  engineKey: ENGINE_KEY,
+  engineSigner: createLocalEngineSigner(ENGINE_KEY),
   onJournaled: () => projector.wake(),
 });
 const marketData = new MarketDataView({ events: transport, snapshots: transport, seedTrades: async () => [] });
