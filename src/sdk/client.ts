@@ -4,13 +4,16 @@
  * Retries send the same signed bytes, so that a lost answer never places an order twice. Lanes are handed out here: an order
  * that rests keeps its lane until it has ended, so the client never runs into `lane_busy`.
  */
-import type { Eip712Domain } from '../domain/typed-data.ts';
+import { hashTypedData } from 'viem';
+import { type Eip712Domain, ORDER_TYPES } from '../domain/typed-data.ts';
 import type { Address } from '../domain/units.ts';
 import { type ApiKeyCredentials, createApiKey, signRequest } from './api-key.ts';
 import * as custody from './custody.ts';
 import { TallystickError } from './errors.ts';
 import { createHttpClient, type HttpClient, pause } from './http.ts';
 import { LaneAllocator } from './lanes.ts';
+import { type OrderBook, openOrderBook } from './order-book.ts';
+import { OrderLanes } from './order-lanes.ts';
 import { createRuleBook, type RuleBook } from './rules.ts';
 import { type OrderMessageJson, orderTypedData } from './sign-order.ts';
 import { type AnySigner, type Signer, toSigner } from './signers.ts';
@@ -60,8 +63,13 @@ type Contracts = {
 const DAY_SECONDS = 86_400;
 const API_KEY_LIFETIME_MS = DAY_SECONDS * 1000;
 const SETTLEMENT_POLL_MS = 500;
-/** Look which orders have ended after so many more have come to rest. */
-const RESTED_BEFORE_LOOKING = 16;
+/** A key is replaced when it has less than this left. */
+const API_KEY_RENEWAL_MS = 60_000;
+
+export type RequestControl = {
+  /** Ends the request or the wait; what was sent already may still take effect. */
+  readonly signal?: AbortSignal | undefined;
+};
 
 export class TallystickClient {
   readonly address: Address;
@@ -76,13 +84,10 @@ export class TallystickClient {
   readonly #public: HttpClient;
   readonly #private: HttpClient;
   readonly #clockOffsetMs: number;
-  readonly #orderLanes: LaneAllocator;
+  readonly #url: string;
+  readonly #orderLanes: OrderLanes;
   readonly #withdrawalLanes: LaneAllocator;
-  /** Lane → id of the order that holds it, with the moment of placement. */
-  readonly #resting = new Map<number, { readonly id: string; readonly placedAtMs: number }>();
-  /** Orders resting when it is time to look again. */
-  #lookAtResting = RESTED_BEFORE_LOOKING;
-  #credentials: Promise<ApiKeyCredentials> | undefined;
+  #credentials: { readonly made: Promise<ApiKeyCredentials>; readonly expiresAtMs: number } | undefined;
   #sender: TransactionSender | undefined;
 
   /** Use `connect`. */
@@ -109,14 +114,15 @@ export class TallystickClient {
     this.rules = createRuleBook(http, () => Date.now());
     const clock = { deployedAtMs: contracts.deployedAt, now: () => this.#nowMs() };
     const range = connect.lanes === undefined ? {} : { firstLane: connect.lanes.first, lastLane: connect.lanes.last };
-    this.#orderLanes = new LaneAllocator({ ...clock, ...range });
+    this.#url = connect.url;
+    this.#orderLanes = new OrderLanes(new LaneAllocator({ ...clock, ...range }), () => this.#openOrders());
     this.#withdrawalLanes = new LaneAllocator({ ...clock, ...range });
   }
 
   /** Signs an order on a lane of this client, without sending it. A lane is kept for it until it is submitted and has ended, or `discard`ed. */
   async sign(input: NewOrderInput, replaces?: Order): Promise<SignedOrder> {
     const rules = await this.rules.market(input.market);
-    const lane = replaces?.lane ?? (await this.#takeLane());
+    const lane = replaces?.lane ?? (await this.#orderLanes.take());
     try {
       const { typedData, message } = orderTypedData({
         account: this.address,
@@ -146,72 +152,119 @@ export class TallystickClient {
    * Sends a signed order. Safe to repeat: the same bytes give the same order.
    * @throws TallystickError with the API's code: ORDER_REJECTED (details.errors tells the reasons), INVALID_SIGNATURE, …
    */
-  async submit(signed: SignedOrder, options: { readonly signal?: AbortSignal } = {}): Promise<PlacedOrder> {
+  async submit(signed: SignedOrder, control: RequestControl = {}): Promise<PlacedOrder> {
     const lane = laneOf(signed);
-    const placedAtMs = Date.now();
+    this.#orderLanes.sending(lane, this.orderId(signed));
     try {
       const answer = await this.#public.request<{ order: Order; fills: readonly Fill[]; receipt: OrderReceipt | null }>(
         '/api/v1/orders',
-        { method: 'POST', body: signed, repeatable: true, signal: options.signal },
+        { method: 'POST', body: signed, repeatable: true, signal: control.signal },
       );
-      this.#keepLane(lane, answer.order, placedAtMs);
+      this.#orderLanes.update(answer.order);
       return { ...answer, fills: answer.fills.map((fill) => this.#track(fill)) };
     } catch (error) {
-      // A refused order leaves its lane as it was; with an unknown outcome the lane stays taken.
-      if (error instanceof TallystickError && !error.retryable && signed.replaces === undefined) this.discard(signed);
+      const isRefused = error instanceof TallystickError && !error.retryable;
+      if (isRefused) this.#orderLanes.giveBack(lane, signed.replaces);
+      else this.#orderLanes.unanswered(lane);
       throw error;
     }
   }
 
-  /** Gives back the lane of a signed order that will not be submitted. */
-  discard(signed: SignedOrder): void {
-    const lane = laneOf(signed);
-    this.#resting.delete(lane);
-    this.#orderLanes.release(lane);
+  /** The EIP-712 digest of a signed order: its id at the exchange. */
+  orderId(signed: SignedOrder): string {
+    const { order } = signed;
+    return hashTypedData({
+      domain: this.domain,
+      types: ORDER_TYPES,
+      primaryType: 'Order',
+      message: {
+        ...order,
+        account: order.account as Address,
+        baseToken: order.baseToken as Address,
+        quoteToken: order.quoteToken as Address,
+        baseAmount: BigInt(order.baseAmount),
+        quoteAmount: BigInt(order.quoteAmount),
+        nonce: BigInt(order.nonce),
+        expiry: BigInt(order.expiry),
+      },
+    });
   }
 
-  async placeOrder(input: NewOrderInput, options: { readonly signal?: AbortSignal } = {}): Promise<PlacedOrder> {
-    return this.submit(await this.sign(input), options);
+  /** Gives back the lane of a signed order that will not be submitted. */
+  discard(signed: SignedOrder): void {
+    this.#orderLanes.giveBack(laneOf(signed), signed.replaces);
+  }
+
+  async placeOrder(input: NewOrderInput, control: RequestControl = {}): Promise<PlacedOrder> {
+    const signed = await this.sign(input);
+    if (control.signal?.aborted) {
+      this.discard(signed);
+      throw control.signal.reason;
+    }
+    return this.submit(signed, control);
   }
 
   /** One signed order in the place of a live one, on its lane; priority is kept when only the size shrinks. */
-  async replaceOrder(live: Order, input: NewOrderInput): Promise<PlacedOrder> {
-    return this.submit(await this.sign(input, live));
+  async replaceOrder(live: Order, input: NewOrderInput, control: RequestControl = {}): Promise<PlacedOrder> {
+    return this.submit(await this.sign(input, live), control);
   }
 
-  async cancelOrder(id: string): Promise<Order> {
-    const order = await this.#private.request<Order>(`/api/v1/orders/${id}`, { method: 'DELETE', repeatable: true });
-    this.#keepLane(order.lane, order, Date.now());
+  /** Off chain, at once: what was matched before still settles. @throws TallystickError with the API's code when it has ended already */
+  async cancelOrder(id: string, control: RequestControl = {}): Promise<Order> {
+    const path = `/api/v1/orders/${id}`;
+    const order = await this.#private.request<Order>(path, { method: 'DELETE', repeatable: true, ...control });
+    this.#orderLanes.update(order);
     return order;
   }
 
-  /** Off chain, at once; `market` undefined means every market. */
-  async cancelAllOrders(market?: string): Promise<void> {
-    await this.#private.request('/api/v1/orders', { method: 'DELETE', query: { market }, repeatable: true });
+  /** Off chain, at once; `market` undefined means every market. Returns the ids of the orders that ended. */
+  async cancelAllOrders(market?: string, control: RequestControl = {}): Promise<readonly string[]> {
+    const { cancelled } = await this.#private.request<{ cancelled: readonly string[] }>('/api/v1/orders', {
+      method: 'DELETE',
+      query: { market },
+      repeatable: true,
+      ...control,
+    });
+    await this.#orderLanes.lookUp();
+    return cancelled;
   }
 
-  getOrder(id: string): Promise<Order> {
-    return this.#private.request(`/api/v1/orders/${id}`);
+  getOrder(id: string, control: RequestControl = {}): Promise<Order> {
+    return this.#private.request(`/api/v1/orders/${id}`, control);
   }
 
-  getOrders(query: { status?: string; market?: string; limit?: number; cursor?: string } = {}): Promise<Page<Order>> {
-    return this.#private.request('/api/v1/orders', { query });
+  getOrders(
+    query: { status?: string; market?: string; limit?: number; cursor?: string } = {},
+    control: RequestControl = {},
+  ): Promise<Page<Order>> {
+    return this.#private.request('/api/v1/orders', { query, ...control });
+  }
+
+  /** A live copy of a market's book; resolves with its first picture. The signal closes it. */
+  async orderBook(market: string, control: RequestControl = {}): Promise<OrderBook> {
+    const rules = await this.rules.market(market);
+    return openOrderBook({ baseUrl: this.#url, market: rules.market.symbol, signal: control.signal });
   }
 
   async getFills(
     query: { orderId?: string; market?: string; limit?: number; cursor?: string } = {},
+    control: RequestControl = {},
   ): Promise<Page<TrackedFill>> {
-    const page = await this.#private.request<Page<Fill>>('/api/v1/fills', { query });
+    const page = await this.#private.request<Page<Fill>>('/api/v1/fills', { query, ...control });
     return { ...page, data: page.data.map((fill) => this.#track(fill)) };
   }
 
-  async getBalances(): Promise<readonly Balance[]> {
-    return (await this.#private.request<Page<Balance>>('/api/v1/balances')).data;
+  async getBalances(control: RequestControl = {}): Promise<readonly Balance[]> {
+    return (await this.#private.request<Page<Balance>>('/api/v1/balances', control)).data;
   }
 
   /** Everything public, by its path below /api/v1: `get('/markets/WETH-USDC/depth')`. */
-  get<T>(path: string, query: Readonly<Record<string, string | number | undefined>> = {}): Promise<T> {
-    return this.#public.request<T>(`/api/v1${path}`, { query });
+  get<T>(
+    path: string,
+    query: Readonly<Record<string, string | number | undefined>> = {},
+    control: RequestControl = {},
+  ): Promise<T> {
+    return this.#public.request<T>(`/api/v1${path}`, { query, ...control });
   }
 
   /** Approves and deposits; resolves at inclusion. The balance can be traded once the deposit is final: see `waitForBalance`. */
@@ -231,40 +284,60 @@ export class TallystickClient {
     const asset = await this.rules.asset(input.asset);
     const wanted = custody.wholeQuanta(input.available, asset);
     for (;;) {
-      const balance = (await this.getBalances()).find((entry) => entry.asset === input.asset);
+      const balance = (await this.getBalances({ signal: input.signal })).find((entry) => entry.asset === input.asset);
       if (balance !== undefined && custody.atLeast(balance.available, wanted, asset)) return balance;
       await pause(SETTLEMENT_POLL_MS, input.signal);
     }
   }
 
   /** Signs and requests a withdrawal that the next batch executes; to the owner unless `recipient` says otherwise. */
-  async withdraw(input: { asset: string; amount: string; maxFee?: string; recipient?: string }): Promise<Withdrawal> {
+  async withdraw(
+    input: { asset: string; amount: string; maxFee?: string; recipient?: string },
+    control: RequestControl = {},
+  ): Promise<Withdrawal> {
     const asset = await this.rules.asset(input.asset);
+    const maxFee = input.maxFee ?? (await this.#withdrawalFee(asset.symbol));
     const lane = this.#withdrawalLanes.take();
-    const signed = await custody.signWithdrawal({
-      signer: this.#signer,
-      domain: this.domain,
-      asset,
-      amount: input.amount,
-      maxFee: input.maxFee ?? (await this.#withdrawalFee(asset.symbol)),
-      recipient: (input.recipient ?? this.address).toLowerCase() as Address,
-      lane,
-      withdrawalSequence: this.#withdrawalLanes.nextSequence(),
-      expiry: Math.floor(this.#nowMs() / 1000) + DAY_SECONDS,
-    });
     try {
+      const signed = await custody.signWithdrawal({
+        signer: this.#signer,
+        domain: this.domain,
+        asset,
+        amount: input.amount,
+        maxFee,
+        recipient: (input.recipient ?? this.address).toLowerCase() as Address,
+        lane,
+        withdrawalSequence: this.#withdrawalLanes.nextSequence(),
+        expiry: Math.floor(this.#nowMs() / 1000) + DAY_SECONDS,
+      });
       return await this.#public.request<Withdrawal>('/api/v1/withdrawals', {
         method: 'POST',
         body: signed,
         repeatable: true,
+        ...control,
       });
     } finally {
       this.#withdrawalLanes.release(lane);
     }
   }
 
-  getWithdrawal(id: string): Promise<Withdrawal> {
-    return this.#private.request(`/api/v1/withdrawals/${id}`);
+  getWithdrawal(id: string, control: RequestControl = {}): Promise<Withdrawal> {
+    return this.#private.request(`/api/v1/withdrawals/${id}`, control);
+  }
+
+  /** Resolves when the withdrawal was paid out on chain for good. @throws TallystickError WITHDRAWAL_FAILED with the contract's reason */
+  async waitForWithdrawal(id: string, control: RequestControl = {}): Promise<Withdrawal> {
+    for (;;) {
+      const withdrawal = await this.getWithdrawal(id, control);
+      if (withdrawal.state === 'executed') return withdrawal;
+      if (withdrawal.state === 'failed') {
+        const reason = withdrawal.reason ?? 'no reason';
+        throw new TallystickError('WITHDRAWAL_FAILED', `the vault did not pay withdrawal ${id} out: ${reason}`, {
+          details: { withdrawal },
+        });
+      }
+      await pause(SETTLEMENT_POLL_MS, control.signal);
+    }
   }
 
   /** Leaves without the operator: needs the chain only. */
@@ -328,48 +401,29 @@ export class TallystickClient {
     return this.#sender;
   }
 
+  /** Made at the first need, and again before it expires. */
   #apiKey(): Promise<ApiKeyCredentials> {
-    this.#credentials ??= createApiKey({
+    const nowMs = this.#nowMs();
+    if (this.#credentials !== undefined && nowMs < this.#credentials.expiresAtMs - API_KEY_RENEWAL_MS) {
+      return this.#credentials.made;
+    }
+    const made = createApiKey({
       http: this.#public,
       signer: this.#signer,
       domain: this.domain,
-      nowMs: this.#nowMs(),
+      nowMs,
       lifetimeMs: API_KEY_LIFETIME_MS,
     }).catch((error: unknown) => {
       this.#credentials = undefined;
       throw error;
     });
-    return this.#credentials;
+    this.#credentials = { made, expiresAtMs: nowMs + API_KEY_LIFETIME_MS };
+    return made;
   }
 
   async #withdrawalFee(symbol: string): Promise<string> {
     const { data } = await this.get<Page<{ symbol: string; withdrawalFee: string }>>('/assets');
     return data.find((asset) => asset.symbol === symbol)?.withdrawalFee ?? '0';
-  }
-
-  #keepLane(lane: number, order: Order, placedAtMs: number): void {
-    if (order.status === 'open' || order.status === 'partially_filled') {
-      this.#orderLanes.occupy(lane);
-      this.#resting.set(lane, { id: order.id, placedAtMs });
-    } else if (this.#resting.get(lane)?.id === order.id || !this.#resting.has(lane)) {
-      this.#resting.delete(lane);
-      this.#orderLanes.release(lane);
-    }
-  }
-
-  /** Orders end without our doing (filled, expired): their lanes are found again before new ones are opened. */
-  async #takeLane(): Promise<number> {
-    if (this.#resting.size >= this.#lookAtResting) {
-      const askedAtMs = Date.now();
-      const live = new Set((await this.#openOrders()).map((order) => order.id));
-      for (const [lane, { id, placedAtMs }] of this.#resting) {
-        if (placedAtMs >= askedAtMs || live.has(id)) continue;
-        this.#resting.delete(lane);
-        this.#orderLanes.release(lane);
-      }
-      this.#lookAtResting = this.#resting.size + RESTED_BEFORE_LOOKING;
-    }
-    return this.#orderLanes.take();
   }
 
   async #openOrders(): Promise<Order[]> {
@@ -386,7 +440,7 @@ export class TallystickClient {
   /** Takes over the lanes of orders that were live before this client connected. */
   async adoptOpenOrders(): Promise<readonly Order[]> {
     const orders = await this.#openOrders();
-    for (const order of orders) this.#keepLane(order.lane, order, Date.now());
+    for (const order of orders) this.#orderLanes.update(order);
     return orders;
   }
 }

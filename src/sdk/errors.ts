@@ -7,6 +7,7 @@ export type SdkErrorCode =
   | 'WRONG_NETWORK'
   | 'TRANSACTION_REVERTED'
   | 'FILL_VOIDED'
+  | 'WITHDRAWAL_FAILED'
   | 'VERIFICATION_FAILED'
   | 'NO_RPC'
   | (string & {});

@@ -6,11 +6,13 @@ export {
   type ConnectOptions,
   connect,
   type PlacedOrder,
+  type RequestControl,
   type SignedOrder,
   TallystickClient,
   type TrackedFill,
 } from './client.ts';
 export { TallystickError } from './errors.ts';
+export type { BookLevel, OrderBook } from './order-book.ts';
 export { explainSignature, type MarketRules } from './sign-order.ts';
 export type { AnySigner } from './signers.ts';
 export type * from './types.ts';

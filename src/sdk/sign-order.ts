@@ -1,10 +1,10 @@
 /** Turns what a user means (market, side, decimal price and size) into the typed data that a wallet signs. */
 import type { Asset, Market } from '../domain/markets.ts';
-import { baseUnits, formatAmount, parsePrice, parseSize, quoteUnits } from '../domain/markets.ts';
+import { baseUnits, formatAmount, formatPrice, parsePrice, parseSize, quoteUnits } from '../domain/markets.ts';
 import { packNonce } from '../domain/orders.ts';
 import type { Eip712Domain } from '../domain/typed-data.ts';
 import { ORDER_TYPES } from '../domain/typed-data.ts';
-import { FEE_PPM_MAX, fitsNotional } from '../domain/units.ts';
+import { FEE_PPM_MAX, fitsNotional, priceTicks } from '../domain/units.ts';
 import { TallystickError } from './errors.ts';
 import type { TypedData } from './signers.ts';
 import type { NewOrderInput } from './types.ts';
@@ -59,7 +59,7 @@ export function orderTypedData(options: {
   if (price === undefined || price === 0) {
     throw new TallystickError(
       'INVALID_ARGUMENT',
-      `price must be a whole number of ticks of ${market.symbol}, above zero, got "${input.price}"`,
+      `price must be a multiple of ${formatPrice(priceTicks(1), market, base, quote)} ${quote.symbol}, above zero, got "${input.price}"`,
     );
   }
   if (!fitsNotional(price, size, market)) {

@@ -23,7 +23,7 @@ export type TransactionSender = {
 };
 
 type EthersSender = {
-  sendTransaction(request: { to: string; data: string; value?: bigint }): Promise<{ hash: string }>;
+  sendTransaction(request: { to: string; data: string; value: bigint; nonce: number }): Promise<{ hash: string }>;
 };
 
 /** @param rpcUrl a node of the vault's chain; needed for everything that reads or writes the chain. */
@@ -49,7 +49,11 @@ export function createTransactionSender(options: {
     if ('getAddress' in wallet) {
       if (!('sendTransaction' in wallet))
         throw new TallystickError('INVALID_ARGUMENT', 'this ethers signer has no provider');
-      const sent = await (wallet as unknown as EthersSender).sendTransaction({ to: call.to, data: call.data, value });
+      // Ethers keeps the count of transactions for a moment, so that a second one right after the first would repeat its nonce.
+      const address = (await wallet.getAddress()) as Address;
+      const nonce = await publicClient.getTransactionCount({ address, blockTag: 'pending' });
+      const request = { to: call.to, data: call.data, value, nonce };
+      const sent = await (wallet as unknown as EthersSender).sendTransaction(request);
       return sent.hash as Hex;
     }
     if ('account' in wallet) {

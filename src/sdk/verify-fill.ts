@@ -2,7 +2,7 @@
  * Checks a fill against the chain alone: the API's word is only where to look.
  *
  * From the transaction's own input the batch is decoded, the trade found, the user's order rebuilt and hashed; from its receipt the
- * vault's event tells what was skipped. What is proven: this very order was filled by this size at this price, and not skipped.
+ * vault's event tells what was skipped. What is proven: this very order was filled by this size at this price, and not skipped, for this fee.
  */
 import {
   decodeEventLog,
@@ -15,10 +15,10 @@ import {
 } from 'viem';
 import { type ContentOrder, decodeBatchContent } from '../chain/batch-codec.ts';
 import { decodeSkips } from '../chain/vault-events.ts';
-import { baseUnits, formatPrice, formatSize, quoteUnits } from '../domain/markets.ts';
+import { baseUnits, formatAmount, formatPrice, formatSize, quoteUnits } from '../domain/markets.ts';
 import { packNonce } from '../domain/orders.ts';
 import { type Eip712Domain, ORDER_TYPES } from '../domain/typed-data.ts';
-import { type Address, type Hex, lots, priceTicks } from '../domain/units.ts';
+import { type Address, feeOf, type Hex, lots, notional, priceTicks } from '../domain/units.ts';
 import { TallystickError } from './errors.ts';
 import type { MarketRules } from './sign-order.ts';
 import type { Fill } from './types.ts';
@@ -62,8 +62,7 @@ export async function verifyFill(options: {
   if (receipt.status !== 'success' || receipt.to?.toLowerCase() !== vault) {
     throw failed(`transaction ${transactionHash} is no successful call of the vault ${vault}`, fill);
   }
-  const { args } = decodeFunctionData({ abi: settlementAbi, data: transaction.input });
-  const [batch, content] = args;
+  const [batch, content] = settleCallOf(transaction.input, fill);
   requireNotSkipped(fill, receipt.logs, vault, keccak256(content), batchIndex);
 
   const decoded = decodeBatchContent(hexToBytes(content));
@@ -72,16 +71,22 @@ export async function verifyFill(options: {
   const taker = orders[trade?.takerOrder ?? -1];
   const maker = orders[trade?.makerOrder ?? -1];
   const own = [taker, maker].find((side) => side?.account === account);
-  if (trade === undefined || maker === undefined || own === undefined) {
+  if (trade === undefined || taker === undefined || maker === undefined || own === undefined) {
     throw failed(`fill ${batchIndex} of batch ${batch.id} is not one of ${account}`, fill);
   }
   const digest = orderDigest(own.order, account, rules, domain);
   const size = formatSize(trade.sizeLots, rules.market, rules.base);
-  const price = formatPrice(priceTicks(maker.order.priceTicks), rules.market, rules.base, rules.quote);
+  const makerPrice = priceTicks(maker.order.priceTicks);
+  const price = formatPrice(makerPrice, rules.market, rules.base, rules.quote);
+  const quoteAmount = notional(makerPrice, lots(trade.sizeLots), rules.market);
+  const fee = feeOf(quoteAmount, own === taker ? trade.takerFeePpm : trade.makerFeePpm);
   requireEqual('order', fill.orderId, digest, fill);
   requireEqual('size', fill.size, size, fill);
   requireEqual('price', fill.price, price, fill);
   requireEqual('side', fill.side, own.order.side, fill);
+  requireEqual('liquidity', fill.liquidity, own === taker ? 'taker' : 'maker', fill);
+  requireEqual('notional', fill.notional, formatAmount(quoteAmount, rules.quote), fill);
+  requireEqual('fee', fill.fee, formatAmount(fee, rules.quote), fill);
   return {
     batchId: Number(batch.id),
     transactionHash: transactionHash as Hex,
@@ -91,6 +96,14 @@ export async function verifyFill(options: {
     price,
     size,
   };
+}
+
+function settleCallOf(input: Hex, fill: Fill) {
+  try {
+    return decodeFunctionData({ abi: settlementAbi, data: input }).args;
+  } catch (cause) {
+    throw failed('the transaction is no call of settle, so that its fills cannot be read', fill, cause);
+  }
 }
 
 function requireNotSkipped(
@@ -147,6 +160,6 @@ function requireEqual(what: string, claimed: string, found: string, fill: Fill):
   if (claimed !== found) throw failed(`${what} is ${found} on chain, the API says ${claimed}`, fill);
 }
 
-function failed(message: string, fill: Fill): TallystickError {
-  return new TallystickError('VERIFICATION_FAILED', message, { details: { fill } });
+function failed(message: string, fill: Fill, cause?: unknown): TallystickError {
+  return new TallystickError('VERIFICATION_FAILED', message, { details: { fill }, cause });
 }
