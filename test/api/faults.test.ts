@@ -2,7 +2,6 @@
 import assert from 'node:assert/strict';
 import { connect } from 'node:net';
 import { Redis } from 'ioredis';
-import { WebSocket } from 'ws';
 import type { AppliedCommand } from '../../src/domain/events.ts';
 import type { EventStream, EventSubscriber } from '../../src/messaging/port.ts';
 import { startTestRedis } from '../support/redis.ts';
@@ -33,7 +32,7 @@ describe('the API when things fail', () => {
   it('resynchronises private channels when events were lost on the way', async () => {
     const socket = new WebSocket(`${exchange.url.replace('http', 'ws')}/ws`);
     const messages: Json[] = [];
-    socket.on('message', (bytes) => messages.push(JSON.parse(String(bytes))));
+    socket.addEventListener('message', ({ data }) => messages.push(JSON.parse(String(data))));
     const until = async (fits: (message: Json) => boolean): Promise<Json> => {
       for (let tries = 0; tries < 500; tries++) {
         const index = messages.findIndex(fits);
@@ -42,7 +41,7 @@ describe('the API when things fail', () => {
       }
       throw new Error(`no such message among ${JSON.stringify(messages)}`);
     };
-    await new Promise((resolve) => socket.once('open', resolve));
+    await new Promise((resolve) => socket.addEventListener('open', resolve));
     const timestamp = Date.now();
     const headers = keyHeaders(key, 'GET', '/ws', '', timestamp);
     socket.send(

@@ -1,5 +1,6 @@
 /** Every read of the API against real tables: public data, an account's own, documentation. */
 import assert from 'node:assert/strict';
+import { fileURLToPath } from 'node:url';
 import { packNonce } from '../../src/domain/orders.ts';
 import { WITHDRAWAL_TYPES } from '../../src/domain/typed-data.ts';
 import type { Address } from '../../src/domain/units.ts';
@@ -254,6 +255,22 @@ describe('reading from the API', () => {
     assert.equal(exit.assets[0].onChain, '100');
     assert.match(exit.assets[0].requestExit.data, /^0x[0-9a-f]{72}$/);
     assert.match(exit.assets[0].exit.data, /^0x[0-9a-f]{136}$/);
+  });
+
+  it('serves the page, and nothing outside its folder', async () => {
+    const page = await exchange.gatewayWith({ webDirectory: fileURLToPath(new URL('../../web', import.meta.url)) });
+    try {
+      const home = await send(page.url, 'GET', '/');
+      assert.equal(home.status, 200);
+      assert.match(home.headers.get('content-type') ?? '', /^text\/html/);
+      assert.equal((await send(page.url, 'GET', '/none.js')).body.code, 'NOT_FOUND');
+      for (const path of ['/..%2fpackage.json', '/%2e%2e/package.json', '/.gitignore']) {
+        assert.notEqual((await send(page.url, 'GET', path)).status, 200, path);
+      }
+      assert.equal((await send(page.url, 'GET', '/api/v1/ping')).status, 200);
+    } finally {
+      await page.close();
+    }
   });
 
   it('documents itself: every path, every error, no foreign resource', async () => {

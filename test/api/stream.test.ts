@@ -1,6 +1,5 @@
 /** The WebSocket against the real engine: sequences without gaps, private channels, resume, trading, and its errors. */
 import assert from 'node:assert/strict';
-import { WebSocket } from 'ws';
 import { requestText, signRequest } from '../../src/api/auth/api-keys.ts';
 import { depthChecksum } from '../../src/api/market-data-views.ts';
 import { CANCEL_TYPES } from '../../src/domain/typed-data.ts';
@@ -17,9 +16,9 @@ class Client {
 
   constructor(url: string) {
     this.socket = new WebSocket(`${url.replace('http', 'ws')}/ws`);
-    this.closed = new Promise((resolve) => this.socket.once('close', resolve));
-    this.socket.on('message', (bytes) => {
-      const message = JSON.parse(String(bytes));
+    this.closed = new Promise((resolve) => this.socket.addEventListener('close', ({ code }) => resolve(code)));
+    this.socket.addEventListener('message', ({ data }) => {
+      const message = JSON.parse(String(data));
       const index = this.#waiting.findIndex(({ fits }) => fits(message));
       if (index === -1) this.#received.push(message);
       else this.#waiting.splice(index, 1)[0]?.resolve(message);
@@ -27,7 +26,8 @@ class Client {
   }
 
   async open(): Promise<this> {
-    if (this.socket.readyState !== WebSocket.OPEN) await new Promise((resolve) => this.socket.once('open', resolve));
+    if (this.socket.readyState !== WebSocket.OPEN)
+      await new Promise((resolve) => this.socket.addEventListener('open', resolve));
     return this;
   }
 
@@ -275,13 +275,22 @@ describe('the WebSocket', () => {
     await client.login(key);
     assert.equal((await client.ask({ op: 'cancelOnDisconnect', enabled: true })).enabled, true);
     const order = await place(maker, { ticks: 340_000, lots: 1 });
-    client.socket.terminate();
+    await client.close();
     for (let tries = 0; ; tries++) {
       const { status } = (await signedSend(exchange.url, key, 'GET', `/api/v1/orders/${order.id}`)).body;
       if (status === 'cancelled') break;
       assert.ok(tries < 100, 'the order was not cancelled');
       await new Promise((resolve) => setTimeout(resolve, 20));
     }
+  });
+
+  it('ends the sockets of a key that was revoked', async () => {
+    const revoked = await makeKey(exchange.url, maker, { timestamp: Date.now() - 5 });
+    const client = await connect();
+    await client.login(revoked);
+    await client.ask({ op: 'subscribe', channel: 'balances' });
+    await signedSend(exchange.url, revoked, 'DELETE', `/api/v1/auth/keys/${revoked.keyId}`);
+    assert.equal(await client.closed, 4001);
   });
 
   it('answers every mistake with its id and a problem, and goes on', async () => {
