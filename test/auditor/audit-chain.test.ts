@@ -246,6 +246,14 @@ describe('auditing a vault', () => {
     await expectFailure('journal_commitment', /names the row/, { journal: rebuild(kept.toSpliced(dropped, 1)) });
   });
 
+  it('finds commands that changed places in a journal rebuilt with good hashes', async () => {
+    const commands = exchange.rows.flatMap((row) => [...verifyRowContent(row)]);
+    const [first, second] = commands.flatMap(({ command }, index) => (command.kind === 'placeOrder' ? [index] : []));
+    const [a, b] = [commands[first ?? 0], commands[second ?? 0]] as [SequencedCommand, SequencedCommand];
+    const swapped = commands.with(first ?? 0, b).with(second ?? 0, a);
+    await expectFailure('journal_commitment', /names the row/, { journal: rebuild(swapped) });
+  });
+
   it('finds a deposit that the journal invents', async () => {
     const commands = exchange.rows.flatMap((row) => [...verifyRowContent(row)]);
     const edited = commands.map((sequenced) =>

@@ -298,11 +298,14 @@ describe('indexer', () => {
   });
 
   it('lets two indexers run against one database', async () => {
-    start();
-    start();
+    const both = [start(), start()];
     for (let block = 0; block < 6; block++) await contract.emit(2);
     await reorg(contract, 2, 'conflicting');
     await converge();
+    assert.deepEqual(
+      both.map((indexer) => indexer.status().state),
+      ['following', 'following'],
+    );
   });
 
   it('halves its ranges when the node finds them too large', async () => {

@@ -88,7 +88,7 @@ async function forward(upstream: string, calls: readonly RpcBody[]): Promise<(Pr
 }
 
 /** A log as a node gives it, as far as faults need it. */
-type Log = { logIndex: string; removed?: boolean };
+type Log = { logIndex: string; data: string; removed?: boolean };
 
 /** Ready-made lies about logs, for `bendAnswer`. Each leaves every other call alone. */
 export const LOG_FAULTS = {
@@ -97,6 +97,10 @@ export const LOG_FAULTS = {
   dropFirst: logs((list) => list.slice(1)),
   duplicate: logs((list) => list.flatMap((log) => [log, log])),
   reverse: logs((list) => list.toReversed()),
+  /** The numbers of events that carry nothing but their number are shifted by one. */
+  renumbered: logs((list) =>
+    list.map((log) => ({ ...log, data: `0x${(BigInt(log.data) + 1n).toString(16).padStart(64, '0')}` })),
+  ),
   removed: logs((list) => list.map((log) => ({ ...log, removed: true }))),
 } as const;
 
