@@ -26,7 +26,10 @@ export type ConnectOptions = {
   readonly url: string;
   /** A viem account, a viem wallet client, or an ethers signer. */
   readonly wallet: AnySigner;
-  /** A node of the vault's chain; needed to deposit, exit and verify. */
+  /**
+   * A node of the vault's chain, to deposit, exit and verify. Default: the node that the exchange offers, if it does; name one that you
+   * trust where verification has to stand on its own.
+   */
   readonly rpcUrl?: string;
   /** Lanes this client may use; give clients of one account ranges that do not overlap. Default: all. */
   readonly lanes?: { readonly first: number; readonly last: number };
@@ -58,6 +61,7 @@ type Contracts = {
   readonly vault: string;
   readonly deployedAt: number;
   readonly domain: Eip712Domain;
+  readonly rpcUrl: string | null;
 };
 
 const DAY_SECONDS = 86_400;
@@ -105,7 +109,7 @@ export class TallystickClient {
     this.domain = { ...contracts.domain, verifyingContract: this.vault };
     this.#signer = signer;
     this.#wallet = connect.wallet;
-    this.#rpcUrl = connect.rpcUrl;
+    this.#rpcUrl = connect.rpcUrl ?? contracts.rpcUrl ?? undefined;
     this.#public = http;
     this.#clockOffsetMs = options.clockOffsetMs;
     this.#private = createHttpClient(connect.url, async (request) =>
