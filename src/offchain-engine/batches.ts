@@ -127,14 +127,15 @@ function copyOut(state: EngineState, end: number, withdrawals: readonly PendingW
   }
   const sorted = sortOrders(state, ids);
   const orderInts = new Int32Array(sorted.length << INT_SHIFT);
-  for (const [index, id] of sorted.entries()) {
-    orderInts.set(pool.ints.subarray(id << INT_SHIFT, (id + 1) << INT_SHIFT), index << INT_SHIFT);
+  for (let index = 0; index < sorted.length; index++) {
+    const id = sorted[index]!;
+    copyRecord(pool.ints, id << INT_SHIFT, orderInts, index << INT_SHIFT, 1 << INT_SHIFT);
     pool.ints[(id << INT_SHIFT) + SEAL_INDEX] = index + 1;
   }
   const tradeInts = new Int32Array(positions.length << TRADE_INT_SHIFT);
-  for (const [index, at] of positions.entries()) {
+  for (let index = 0; index < positions.length; index++) {
     const to = index << TRADE_INT_SHIFT;
-    tradeInts.set(trades.ints.subarray(at << TRADE_INT_SHIFT, (at + 1) << TRADE_INT_SHIFT), to);
+    copyRecord(trades.ints, positions[index]! << TRADE_INT_SHIFT, tradeInts, to, 1 << TRADE_INT_SHIFT);
     tradeInts[to + TAKER] = pool.ints[(tradeInts[to + TAKER]! << INT_SHIFT) + SEAL_INDEX]! - 1;
     tradeInts[to + MAKER] = pool.ints[(tradeInts[to + MAKER]! << INT_SHIFT) + SEAL_INDEX]! - 1;
   }
@@ -153,6 +154,11 @@ function copyOut(state: EngineState, end: number, withdrawals: readonly PendingW
   };
 }
 
+/** For records this short a loop beats `set` with a view. */
+function copyRecord(from: Int32Array, fromAt: number, to: Int32Array, toAt: number, length: number): void {
+  for (let slot = 0; slot < length; slot++) to[toAt + slot] = from[fromAt + slot]!;
+}
+
 function collect(pool: OrderPool, id: number, ids: number[]): void {
   const at = (id << INT_SHIFT) + SEAL_INDEX;
   if (pool.ints[at] !== 0) return;
@@ -168,11 +174,13 @@ function sortOrders(state: EngineState, ids: readonly number[]): number[] {
   const { ints, floats } = state.pool;
   const { addresses, prefixes } = state.accounts;
   // 400 orders at most: the index fits the ten bits below the prefix.
-  const keys = Float64Array.from(
-    ids,
-    (id, index) => prefixes[ints[(id << INT_SHIFT) + ACCOUNT]!]! * 1024 + index,
-  ).sort();
-  const sorted = Array.from(keys, (key) => ids[key % 1024]!);
+  const keys = new Float64Array(ids.length);
+  for (let index = 0; index < ids.length; index++) {
+    keys[index] = prefixes[ints[(ids[index]! << INT_SHIFT) + ACCOUNT]!]! * 1024 + index;
+  }
+  keys.sort();
+  const sorted: number[] = [];
+  for (let index = 0; index < keys.length; index++) sorted.push(ids[keys[index]! % 1024]!);
   const compare = (a: number, b: number): number => {
     const aAccount = ints[(a << INT_SHIFT) + ACCOUNT]!;
     const bAccount = ints[(b << INT_SHIFT) + ACCOUNT]!;

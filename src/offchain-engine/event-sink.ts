@@ -37,7 +37,7 @@ export class EventSink {
   begin(): void {
     this.count = 0;
     this.levelCount = 0;
-    this.objects.length = 0;
+    if (this.objects.length > 0) this.objects.length = 0;
   }
 
   /** @returns the record's position, for `patch`. */

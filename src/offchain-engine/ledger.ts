@@ -24,7 +24,8 @@ export class Ledger {
   readonly slotAccounts: number[] = [-1];
   readonly slotAssets: number[] = [-1];
   /** Balances touched by the current command, each once, in order of first touch. */
-  readonly touched: number[] = [];
+  touched = new Int32Array(256);
+  touchedCount = 0;
   /** Balances whose available part went below zero at some time; may hold some that recovered. */
   readonly negative = new Set<number>();
   readonly #slots: Int32Array[] = [];
@@ -36,7 +37,7 @@ export class Ledger {
 
   begin(sequence: number): void {
     this.#sequence = sequence;
-    this.touched.length = 0;
+    this.touchedCount = 0;
   }
 
   /** The balance's record; 0 when the account never had this asset. */
@@ -56,7 +57,12 @@ export class Ledger {
     const at = (slot << BALANCE_SHIFT) + TOUCHED_AT;
     if (this.records[at] === this.#sequence) return;
     this.records[at] = this.#sequence;
-    this.touched.push(slot);
+    if (this.touchedCount === this.touched.length) {
+      const grown = new Int32Array(this.touched.length * 2);
+      grown.set(this.touched);
+      this.touched = grown;
+    }
+    this.touched[this.touchedCount++] = slot;
   }
 
   /** Adds `amount` (may be negative) to one figure of a balance. */

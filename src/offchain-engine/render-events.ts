@@ -41,7 +41,8 @@ export function renderEvents(state: EngineState, placed: NewOrder | undefined): 
   const events: EngineEvent[] = [];
   for (let position = 0; position < sink.count; position++) events.push(renderRecord(state, position, placed));
   renderLevels(state, events);
-  for (const slot of state.ledger.touched) events.push(renderBalance(state, slot));
+  const { touched, touchedCount } = state.ledger;
+  for (let index = 0; index < touchedCount; index++) events.push(renderBalance(state, touched[index]!));
   return events;
 }
 
