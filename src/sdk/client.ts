@@ -17,8 +17,14 @@ import { OrderLanes } from './order-lanes.ts';
 import { createRuleBook, type RuleBook } from './rules.ts';
 import { type OrderMessageJson, orderTypedData } from './sign-order.ts';
 import { type AnySigner, type Signer, toSigner } from './signers.ts';
-import { createTransactionSender, type TransactionReceipt, type TransactionSender } from './transactions.ts';
+import {
+  createTransactionSender,
+  missingRpc,
+  type TransactionReceipt,
+  type TransactionSender,
+} from './transactions.ts';
 import type { Balance, Fill, NewOrderInput, Order, OrderReceipt, Page, Withdrawal } from './types.ts';
+import { openVault, type Vault } from './vault.ts';
 import { type VerifiedFill, verifyFill } from './verify-fill.ts';
 
 export type ConnectOptions = {
@@ -344,19 +350,21 @@ export class TallystickClient {
     }
   }
 
-  /** Leaves without the operator: needs the chain only. */
+  /** Starts the exit from one asset; `exit` pays out after the delay. Where the exchange does not answer, `openVault` does the same. */
   async requestExit(asset: string): Promise<TransactionReceipt> {
-    return custody.requestExit(this.#chain(), this.vault, await this.rules.asset(asset));
+    const { token } = await this.rules.asset(asset);
+    return (await this.#openVault()).requestExit(token);
   }
 
+  /** Takes out all that the vault's books show. @throws before the delay is over */
   async exit(asset: string, recipient?: string): Promise<TransactionReceipt> {
-    const to = (recipient ?? this.address).toLowerCase() as Address;
-    return custody.exit(this.#chain(), this.vault, await this.rules.asset(asset), to);
+    const { token } = await this.rules.asset(asset);
+    return (await this.#openVault()).exit(token, recipient);
   }
 
   /** Binds on chain: nothing signed so far is matched any more, and after the grace period nothing of it settles. */
-  cancelAllOnChain(): Promise<TransactionReceipt> {
-    return custody.cancelAllOnChain(this.#chain(), this.vault);
+  async cancelAllOnChain(): Promise<TransactionReceipt> {
+    return (await this.#openVault()).cancelAllOrders();
   }
 
   /** Checks a fill against the chain alone, without trusting the API. @throws TallystickError VERIFICATION_FAILED saying what differs. */
@@ -398,6 +406,11 @@ export class TallystickClient {
 
   #nowMs(): number {
     return Date.now() + this.#clockOffsetMs;
+  }
+
+  /** @throws TallystickError NO_RPC */
+  #openVault(): Promise<Vault> {
+    return openVault({ wallet: this.#wallet, vault: this.vault, rpcUrl: this.#rpcUrl ?? missingRpc() });
   }
 
   #chain(): TransactionSender {

@@ -1,4 +1,4 @@
-/** What only the owner can do with custody: deposit, sign withdrawals, leave without the operator. */
+/** What only the owner can do with custody: deposit and sign withdrawals. Leaving without the operator is in vault.ts. */
 import { encodeFunctionData } from 'viem';
 import type { Asset } from '../domain/markets.ts';
 import { formatAmount } from '../domain/markets.ts';
@@ -57,28 +57,6 @@ export async function deposit(options: {
   }
   const data = encodeFunctionData({ abi: vaultCalls, functionName: 'deposit', args: [asset.token, units, owner] });
   return sender.send({ to: vault, data });
-}
-
-/** Starts the exit of one asset; pays out with `exit` after the delay. */
-export function requestExit(sender: TransactionSender, vault: Address, asset: Asset): Promise<TransactionReceipt> {
-  const data = encodeFunctionData({ abi: vaultCalls, functionName: 'requestExit', args: [asset.token] });
-  return sender.send({ to: vault, data });
-}
-
-/** Takes everything out that the vault's books show for one asset. @throws TallystickError TRANSACTION_REVERTED before the delay is over. */
-export function exit(
-  sender: TransactionSender,
-  vault: Address,
-  asset: Asset,
-  recipient: Address,
-): Promise<TransactionReceipt> {
-  const data = encodeFunctionData({ abi: vaultCalls, functionName: 'exit', args: [asset.token, recipient] });
-  return sender.send({ to: vault, data });
-}
-
-/** Cancels every order signed so far, on chain: matching stops at once, what was matched before still settles within the grace period. */
-export function cancelAllOnChain(sender: TransactionSender, vault: Address): Promise<TransactionReceipt> {
-  return sender.send({ to: vault, data: encodeFunctionData({ abi: vaultCalls, functionName: 'cancelAll' }) });
 }
 
 export type SignedWithdrawal = {

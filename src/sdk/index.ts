@@ -16,4 +16,5 @@ export type { BookLevel, OrderBook } from './order-book.ts';
 export { explainSignature, type MarketRules } from './sign-order.ts';
 export type { AnySigner } from './signers.ts';
 export type * from './types.ts';
+export { openVault, type Vault } from './vault.ts';
 export type { VerifiedFill } from './verify-fill.ts';

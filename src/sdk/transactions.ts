@@ -32,10 +32,8 @@ export function createTransactionSender(options: {
   rpcUrl: string | undefined;
   chainId: number;
 }): TransactionSender {
-  const { wallet, rpcUrl, chainId } = options;
-  if (rpcUrl === undefined) {
-    throw new TallystickError('NO_RPC', 'deposits, exits and verification need rpcUrl: connect with { rpcUrl }');
-  }
+  const { wallet, chainId } = options;
+  const rpcUrl = options.rpcUrl ?? missingRpc();
   const chain = defineChain({
     id: chainId,
     name: `chain ${chainId}`,
@@ -84,4 +82,9 @@ export function createTransactionSender(options: {
       return { transactionHash: hash, blockNumber: receipt.blockNumber };
     },
   };
+}
+
+/** @throws TallystickError NO_RPC always */
+export function missingRpc(): never {
+  throw new TallystickError('NO_RPC', 'deposits, exits and verification need rpcUrl: connect with { rpcUrl }');
 }

@@ -1,4 +1,5 @@
 import assert from 'node:assert/strict';
+import { setTimeout as sleep } from 'node:timers/promises';
 import { JsonRpcProvider, Wallet } from 'ethers';
 import { createWalletClient, type Hex, http } from 'viem';
 import { privateKeyToAccount } from 'viem/accounts';
@@ -6,6 +7,7 @@ import {
   type AnySigner,
   connect,
   type NewOrderInput,
+  openVault,
   type TallystickClient,
   TallystickError,
 } from '../../src/sdk/index.ts';
@@ -236,7 +238,50 @@ describe('the SDK against a running exchange', function () {
     assert.deepEqual(data, []);
   });
 
-  it('cannot exit before it asked to', async () => {
-    await assert.rejects(maker.exit('WETH'), /revert/i);
+  it('asks to exit with a node alone, which stops its trading, and can take that back', async () => {
+    const privateKey = await createFundedWallet(exchange(), { USDC: '1000' });
+    const wallet = viemAccount(privateKey);
+    const { url, rpcUrl } = exchange();
+    const leaver = await connect({ url, wallet, rpcUrl });
+    await leaver.deposit({ asset: 'USDC', amount: '1000' });
+    await leaver.waitForBalance({ asset: 'USDC', available: '1000' });
+    const { token } = await leaver.rules.asset('USDC');
+
+    const vault = await openVault({ wallet, vault: leaver.vault, rpcUrl });
+    assert.equal(await vault.balanceQuanta(token), 1_000_000_000n);
+    await assert.rejects(vault.exit(token), /revert/i, 'an exit has to be requested first');
+    await vault.requestExit(token);
+    assert.ok(((await vault.exitAvailableAtMs(token)) ?? 0) > Date.now());
+    await assert.rejects(vault.exit(token), /revert/i, 'the delay is not over');
+    const withdraw = () => leaver.withdraw({ asset: 'USDC', amount: '1' });
+    await until(async () => {
+      const refused = await withdraw().catch((error: unknown) => error);
+      return refused instanceof TallystickError && refused.shortMessage.includes('asked to exit');
+    });
+    await assert.rejects(leaver.placeOrder(order('buy', '600', '1')), refusal('ORDER_REJECTED', /exit|cancelled/));
+    await vault.cancelExit(token);
+    assert.equal(await vault.exitAvailableAtMs(token), undefined);
+    await until(async () => (await withdraw().catch(() => undefined)) !== undefined);
+  });
+
+  it('says so when there is no vault at the address', async () => {
+    const wallet = viemAccount(await createFundedWallet(exchange(), {}));
+    const { rpcUrl } = exchange();
+    await assert.rejects(
+      openVault({ wallet, vault: `0x${'12'.repeat(20)}`, rpcUrl }),
+      refusal('INVALID_ARGUMENT', /no contract at/),
+    );
+    await assert.rejects(
+      openVault({ wallet, vault: '0x12', rpcUrl }),
+      refusal('INVALID_ARGUMENT', /must be an address/),
+    );
   });
 });
+
+async function until(condition: () => Promise<boolean>): Promise<void> {
+  const deadlineMs = performance.now() + 20_000;
+  while (!(await condition())) {
+    if (performance.now() > deadlineMs) throw new Error('it did not happen in 20 s');
+    await sleep(200);
+  }
+}
