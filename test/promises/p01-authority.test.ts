@@ -1,5 +1,7 @@
 /** P1: no balance moves except by a signature of its owner, or of a session key the owner authorised, never for withdrawals. */
 import assert from 'node:assert/strict';
+import { packNonce } from '../../src/domain/orders.ts';
+import { WITHDRAWAL_TYPES } from '../../src/domain/typed-data.ts';
 import type { TimestampSeconds } from '../../src/domain/units.ts';
 import {
   type ApiExchange,
@@ -15,8 +17,6 @@ import { rejection } from '../offchain-engine/support/exchange.ts';
 import { LabExchange } from '../support/lab-exchange.ts';
 import { useLocalNode } from '../support/local-node.ts';
 import { LAB_GRACE, type LabUser } from '../support/settlement-lab.ts';
-import { packNonce } from '../../src/domain/orders.ts';
-import { WITHDRAWAL_TYPES } from '../../src/domain/typed-data.ts';
 import { type Fill, HandMadeBatches, type SignedOrder } from './support/hand-made-batches.ts';
 
 const ALL_MARKETS = 1n << 255n;
@@ -30,7 +30,11 @@ describe('P1 Authority, at the vault', () => {
 
   before(async () => {
     batches = await HandMadeBatches.on(node.node());
-    [ann, ben, mallory] = (await batches.users(['ann', 'ben', 'mallory'], 1_000_000_000)) as [LabUser, LabUser, LabUser];
+    [ann, ben, mallory] = (await batches.users(['ann', 'ben', 'mallory'], 1_000_000_000)) as [
+      LabUser,
+      LabUser,
+      LabUser,
+    ];
   });
 
   async function unchanged(act: () => Promise<void>): Promise<void> {
@@ -155,7 +159,10 @@ describe('P1 Authority, at the vault', () => {
     await unchanged(async () => {
       await lab.send(ann.address, lab.vault, 'requestExit', [token]);
       await lab.passTime(86_400);
-      await assert.rejects(lab.send(mallory.address, lab.vault, 'exit', [token, mallory.address]), /NoExitRequested|revert/);
+      await assert.rejects(
+        lab.send(mallory.address, lab.vault, 'exit', [token, mallory.address]),
+        /NoExitRequested|revert/,
+      );
       await assert.rejects(lab.send(mallory.address, lab.vault, 'cancelExit', [token]), /NoExitRequested|revert/);
     });
   });

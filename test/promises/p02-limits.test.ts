@@ -1,7 +1,7 @@
 /** P2: no fill worse than the signed limit, beyond the size, above the fee; none matched after expiry or cancellation, none settled GRACE later. */
 import assert from 'node:assert/strict';
 import type { EngineEvent } from '../../src/domain/events.ts';
-import { lots, priceTicks, type Ppm, type TimestampSeconds } from '../../src/domain/units.ts';
+import { lots, type Ppm, priceTicks, type TimestampSeconds } from '../../src/domain/units.ts';
 import { ALICE, all, BOB, doneOf, Exchange, rejection, tradesOf } from '../offchain-engine/support/exchange.ts';
 import { LabExchange } from '../support/lab-exchange.ts';
 import { useLocalNode } from '../support/local-node.ts';
@@ -48,7 +48,11 @@ describe('P2 Limits, at the vault', () => {
       const taker = await batches.order(ann, { lane, sizeLots: 10 });
       const maker = await batches.order(ben, { lane, side: 'sell', sizeLots: 100 });
       const trade = (size: number) => ({ taker, maker, size });
-      assert.deepEqual((await batches.settle([trade(6), trade(5), trade(1)])).fills, ['settled', 'overfilled', 'settled']);
+      assert.deepEqual((await batches.settle([trade(6), trade(5), trade(1)])).fills, [
+        'settled',
+        'overfilled',
+        'settled',
+      ]);
       assert.deepEqual((await batches.settle([trade(4)])).fills, ['overfilled']);
       assert.deepEqual((await batches.settle([trade(3), trade(1)])).fills, ['settled', 'overfilled']);
       const fresh = await batches.order(ann, { lane, sizeLots: 10 });
@@ -83,7 +87,10 @@ describe('P2 Limits, at the vault', () => {
     await lab.send(ann.address, lab.vault, 'cancelAll', []);
     await lab.passTime(LAB_GRACE);
     assert.equal(await batches.tryOne(cancelled, ben), 'cancelled');
-    assert.equal(await batches.tryOne(await batches.order(ann, { orderSequence: cancelled.orderSequence }), ben), 'cancelled');
+    assert.equal(
+      await batches.tryOne(await batches.order(ann, { orderSequence: cancelled.orderSequence }), ben),
+      'cancelled',
+    );
   });
 });
 
@@ -129,9 +136,15 @@ describe('P2 Limits, from match to settlement', () => {
     const before = await batches.balances(ben);
     await lab.settle(exchange.contentOf(batch), exchange.commitmentOf(batch));
     const [final] = all(await exchange.feed(), 'batchFinal');
-    assert.deepEqual(final?.voidedTrades.map(({ reason }) => reason), ['cancelled']);
+    assert.deepEqual(
+      final?.voidedTrades.map(({ reason }) => reason),
+      ['cancelled'],
+    );
     assert.deepEqual(await batches.balances(ben), before);
-    assert.deepEqual([0, 1].map((asset) => exchange.engine.balance(ben.address, asset).settled), before.slice(0, 2));
+    assert.deepEqual(
+      [0, 1].map((asset) => exchange.engine.balance(ben.address, asset).settled),
+      before.slice(0, 2),
+    );
   });
 });
 
@@ -150,7 +163,10 @@ describe('P2 Limits, at the engine', () => {
     const late = exchange.place({ account: BOB, side: 'buy', size: 1, price: 100 });
     assert.deepEqual(tradesOf(late.events), []);
     assert.match(doneOf(late.events).join(), /expired/);
-    assert.equal(rejection(exchange.place({ account: ALICE, side: 'sell', size: 1, price: 100, expiry }).events), 'expired');
+    assert.equal(
+      rejection(exchange.place({ account: ALICE, side: 'sell', size: 1, price: 100, expiry }).events),
+      'expired',
+    );
   });
 
   it('P2: no trade is worse than the limit, larger than the order, or dearer than its maximum fee', () => {
@@ -161,7 +177,13 @@ describe('P2 Limits, at the engine', () => {
     for (const price of [103, 102, 101, 100]) exchange.place({ account: ALICE, side: 'sell', size: 5, price });
     const { events } = exchange.place({ account: BOB, side: 'buy', size: terms.sizeLots, price: terms.priceTicks });
     const found = all(events, 'trade');
-    assert.deepEqual(found.map(({ price, size }) => [price, size]), [[100, 5], [101, 5]]);
+    assert.deepEqual(
+      found.map(({ price, size }) => [price, size]),
+      [
+        [100, 5],
+        [101, 5],
+      ],
+    );
     assert.ok(found.every(({ taker }) => taker.feePpm <= 5_000));
     const dear = exchange.place({ account: BOB, side: 'buy', size: 1, price: 100, maxFeePpm: 1_999 as Ppm });
     assert.equal(rejection(dear.events), 'max_fee_too_low');

@@ -61,7 +61,11 @@ describe('P3 Exit', () => {
       assert.equal(await held(ann.address, asset), units);
     }
     assert.deepEqual(await batches.balances(ann), [0, 0, 0]);
-    await assert.rejects(lab.send(ann.address, lab.vault, 'exit', [lab.tokens[0], ann.address]), /revert|NoExit/, 'once');
+    await assert.rejects(
+      lab.send(ann.address, lab.vault, 'exit', [lab.tokens[0], ann.address]),
+      /revert|NoExit/,
+      'once',
+    );
   });
 
   it('P3: an exit can be asked for while the vault is paused, however long governance extends that', async () => {
@@ -111,8 +115,18 @@ describe('P3 Exit', () => {
       return lab.rpc.request('eth_estimateGas', [{ from: lab.deployer, data }]);
     };
     await deploy(1n, 2n, 3n);
-    for (const delays of [[2n, 2n, 3n], [1n, 3n, 3n], [3n, 2n, 4n], [1n, 4n, 3n], [0n, 2n, 3n]] as const)
-      await assert.rejects(deploy(...delays), /revert|BadDelays/, delays.join());
+    for (const [grace, exitDelay, timelockDelay] of [
+      [2n, 2n, 3n],
+      [1n, 3n, 3n],
+      [3n, 2n, 4n],
+      [1n, 4n, 3n],
+      [0n, 2n, 3n],
+    ] as const)
+      await assert.rejects(
+        deploy(grace, exitDelay, timelockDelay),
+        /revert|BadDelays/,
+        `${grace} ${exitDelay} ${timelockDelay}`,
+      );
   });
 
   it('P3: once deployed, every power but pausing waits in a timelock longer than the exit delay, which nobody can shorten', async () => {
@@ -123,7 +137,11 @@ describe('P3 Exit', () => {
     const { vault, timelock } = await deployLocal({ rpcUrl: node.node().rpcUrl, deployerKey });
     const read = (functionName: 'GRACE' | 'EXIT_DELAY' | 'TIMELOCK_DELAY' | 'governance'): Promise<bigint> =>
       call(vault, encodeFunctionData({ abi: vaultAbi, functionName }));
-    const [grace, exitDelay, timelockDelay] = await Promise.all([read('GRACE'), read('EXIT_DELAY'), read('TIMELOCK_DELAY')]);
+    const [grace, exitDelay, timelockDelay] = await Promise.all([
+      read('GRACE'),
+      read('EXIT_DELAY'),
+      read('TIMELOCK_DELAY'),
+    ]);
     assert.ok(grace < exitDelay && exitDelay < timelockDelay, `${grace} < ${exitDelay} < ${timelockDelay}`);
     assert.equal(await read('governance'), BigInt(timelock));
     const minDelay = (): Promise<bigint> =>

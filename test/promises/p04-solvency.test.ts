@@ -77,10 +77,13 @@ describe(`P4 Solvency (SEED=${SEED})`, () => {
       case 1: {
         const amount = pick([1, 1_000, 20_000_000, 2 ** 40]);
         const asset = random(3);
-        await batches.settle([], [
-          await batches.withdrawal(user, { asset, amount, lane: 1 + random(9), recipient: pick(users).address }),
-          await batches.withdrawal(user, { asset, amount, lane: 10 + random(9) }),
-        ]);
+        await batches.settle(
+          [],
+          [
+            await batches.withdrawal(user, { asset, amount, lane: 1 + random(9), recipient: pick(users).address }),
+            await batches.withdrawal(user, { asset, amount, lane: 10 + random(9) }),
+          ],
+        );
         return 'withdrawals';
       }
       case 2:

@@ -10,7 +10,12 @@ import { blockAppends, sleep, soon } from '../sequencer/leading.ts';
 import { tradingCommand } from '../sequencer/trading-commands.ts';
 import { resetJournal } from '../storage/journal-rows.ts';
 import { useTestDatabase } from '../support/database.ts';
-import { type Acknowledged, type EngineProcess, startEngineLeader, startEngineProcess } from './support/engine-leaders.ts';
+import {
+  type Acknowledged,
+  type EngineProcess,
+  startEngineLeader,
+  startEngineProcess,
+} from './support/engine-leaders.ts';
 
 describe('P5 Durability', () => {
   const database = useTestDatabase();
@@ -59,9 +64,10 @@ describe('P5 Durability', () => {
         const command = tradingCommand(index, 2, Date.now());
         const reply = await leader.sequencer.submit(command, soon());
         if (reply.kind !== 'committed') assert.fail(`answered ${reply.kind}`);
-        const { rows } = await pool.query('SELECT hash FROM journal WHERE first_sequence <= $1 AND last_sequence >= $1', [
-          reply.sequence,
-        ]);
+        const { rows } = await pool.query(
+          'SELECT hash FROM journal WHERE first_sequence <= $1 AND last_sequence >= $1',
+          [reply.sequence],
+        );
         assert.equal(`0x${rows[0]?.hash.toString('hex')}`, reply.receipt.rowHash);
         assert.deepEqual((await leader.journal.readCommand(reply.sequence)).command, command);
       }
@@ -98,7 +104,9 @@ describe('P5 Durability', () => {
     const recover = async (): Promise<string> => {
       const snapshots = new PostgresSnapshots({ pool });
       const onProblem = ({ cause }: { cause: unknown }) => assert.fail(String(cause));
-      return ENGINE_FORM.stateHash((await Replica.recover({ journal, snapshots, form: ENGINE_FORM, onProblem })).engine);
+      return ENGINE_FORM.stateHash(
+        (await Replica.recover({ journal, snapshots, form: ENGINE_FORM, onProblem })).engine,
+      );
     };
     const fromSnapshot = await recover();
     await pool.query('TRUNCATE snapshots');
@@ -107,7 +115,8 @@ describe('P5 Durability', () => {
 
   it('P5: an engine does not recover from a journal that lost its end, as an older snapshot shows', async () => {
     const leader = await startEngineLeader(database.url());
-    for (let index = 0; index < 300; index++) await leader.sequencer.submit(tradingCommand(index, 3, Date.now()), soon());
+    for (let index = 0; index < 300; index++)
+      await leader.sequencer.submit(tradingCommand(index, 3, Date.now()), soon());
     await leader.close();
     const { rows } = await pool.query('SELECT max(sequence) AS last FROM snapshots');
     assert.ok(Number(rows[0]?.last) > 0, 'a snapshot was taken');

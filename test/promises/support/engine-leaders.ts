@@ -32,7 +32,10 @@ export type EngineLeader = Leading<Engine> & {
 let leaders = 0;
 
 /** Leads with the real engine; seals every twenty trades, takes snapshots often. */
-export async function startEngineLeader(url: string, options: { readonly leaseMs?: number } = {}): Promise<EngineLeader> {
+export async function startEngineLeader(
+  url: string,
+  options: { readonly leaseMs?: number } = {},
+): Promise<EngineLeader> {
   const owner = `promise leader ${process.pid} ${++leaders}`;
   const pool = openDatabase({ url, applicationName: 'tallystick-test-leader', connectionsMax: 3 });
   const leaseMs = options.leaseMs ?? 1_500;
