@@ -5,6 +5,7 @@
  * start recovers from the journal.
  */
 import type { Pool } from 'pg';
+import { inspectVault } from '../chain/inspect-vault.ts';
 import { createRowSigner } from '../chain/receipts.ts';
 import type { SealedBatch } from '../domain/batches.ts';
 import type { ChainCommand, EngineLimits, OperatorCommand } from '../domain/commands.ts';
@@ -12,7 +13,7 @@ import { ExchangeError } from '../domain/errors.ts';
 import type { AppliedCommand } from '../domain/events.ts';
 import type { JournalRow } from '../domain/journal.ts';
 import type { MarketParameters } from '../domain/markets.ts';
-import { type Hex, type JournalSequence, type Ppm, quanta } from '../domain/units.ts';
+import { type Hash, type Hex, type JournalSequence, type Ppm, quanta } from '../domain/units.ts';
 import { startFeed } from '../indexer/feed-engine.ts';
 import type { BookSnapshot, Level, Transport } from '../messaging/port.ts';
 import type { Engine } from '../offchain-engine/engine.ts';
@@ -84,7 +85,12 @@ export async function startEngineService(options: EngineServiceOptions): Promise
   failure.promise.catch(() => undefined);
 
   let engine: Engine | undefined;
-  const publishing = createBatchPublishing(options, () => engine, failure.reject);
+  const publishing = createBatchPublishing(
+    options,
+    await readVaultEpoch(options.context),
+    () => engine,
+    failure.reject,
+  );
   const onProblem = ({ message, cause }: { message: string; cause: unknown }): void =>
     logger.warn({ err: cause }, message);
 
@@ -192,6 +198,7 @@ function createSealPolicy(settings: Settings): SealPolicy {
 /** Sealed batches go to the outbox in order, tried again while the database is away; anything else that fails ends the process. */
 function createBatchPublishing(
   options: EngineServiceOptions,
+  epochMin: number,
   engine: () => Engine | undefined,
   fail: (error: unknown) => void,
 ) {
@@ -203,6 +210,7 @@ function createBatchPublishing(
     signer: options.engineSigner,
     readCommands: createJournalCommands(pool),
     market: (index) => engine()?.core.markets[index]?.market,
+    epochMin,
   });
   let last: Promise<void> = Promise.resolve();
 
@@ -231,6 +239,14 @@ function createBatchPublishing(
     },
     idle: () => last,
   };
+}
+
+/** The oldest epoch whose batches the vault takes. */
+function readVaultEpoch({ rpc, chain }: ProcessContext): Promise<number> {
+  return rpc.run(async (endpoint) => {
+    const head = (await endpoint.request('eth_getBlockByNumber', ['latest', false])) as { hash: Hash };
+    return (await inspectVault(endpoint, chain.vault, [], head.hash)).epoch;
+  });
 }
 
 async function rowOfSeal(journal: PostgresJournal, batch: SealedBatch): Promise<JournalRow> {

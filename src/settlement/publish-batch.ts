@@ -4,7 +4,8 @@
  *
  * Invariants:
  * 1. Everything that is signed follows from the journal: publishing a batch again, after a crash or by a successor, gives the same
- *    content. The first signature persisted is the one used; another content under the same id is a broken invariant and stops the engine.
+ *    content. The first signature persisted is the one used, unless its key was revoked: then the successor signs the same content again,
+ *    under a higher epoch. Another content under the same id is a broken invariant and stops the engine.
  * 2. No user signature is passed on unchecked: a signature that does not recover to the order's signer means that the journal is
  *    damaged, and nothing is signed over it.
  * 3. Batches are published in order, since each names its parent.
@@ -19,7 +20,7 @@ import {
   encodeBatchContent,
   GENESIS_PARENT,
 } from '../chain/batch-codec.ts';
-import { createDigester, type Digester } from '../chain/digests.ts';
+import { type BatchMessage, createDigester, type Digester } from '../chain/digests.ts';
 import { bytesToHex } from '../chain/hex.ts';
 import { recoverSigner } from '../chain/recover.ts';
 import type { SealedBatch } from '../domain/batches.ts';
@@ -38,6 +39,8 @@ export type PublisherOptions = {
   readonly readCommands: ReadCommands;
   /** Assets of a listed market. */
   readonly market: (index: number) => { readonly baseAsset: number; readonly quoteAsset: number } | undefined;
+  /** The vault refuses batches of an older epoch: it rises when the guardian revokes an engine key. 0 by default. */
+  readonly epochMin?: number;
 };
 
 export type SealedBatchAtRow = {
@@ -110,15 +113,20 @@ async function publishOne(
     journalHash: sealed.journalHash,
   };
   const unsigned = { batchId: batch.batchId, parentHash, contentHash: hash, batchHash: batchHash(linked) };
-  const known = await readPublished(options.pool, batch.batchId);
-  if (known !== undefined) return requireSame(known, unsigned);
-
+  const epoch = Math.max(batch.epoch, options.epochMin ?? 0);
   const message = {
     ...linked,
     id: BigInt(batch.batchId),
-    epoch: BigInt(batch.epoch),
+    epoch: BigInt(epoch),
     journalSequence: BigInt(batch.journalSequence),
   };
+  const known = await readPublished(options.pool, batch.batchId);
+  if (known !== undefined) {
+    requireSame(known.published, unsigned);
+    const isOurs =
+      isSignedBy(options.signer.address, known, message, digester) && known.epoch >= (options.epochMin ?? 0);
+    return isOurs || known.isFinal ? known.published : signAgain(options, digester, known, message);
+  }
   const engineSignature = await signBatchChecked(options.signer, message, digester);
   const inserted = await options.pool.query(
     `INSERT INTO batches (batch_id, epoch, journal_sequence, journal_hash, parent_hash, content, content_hash, batch_hash,
@@ -126,7 +134,7 @@ async function publishOne(
      VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12) ON CONFLICT (batch_id) DO NOTHING`,
     [
       batch.batchId,
-      batch.epoch,
+      epoch,
       batch.journalSequence,
       toBuffer(sealed.journalHash),
       toBuffer(parentHash),
@@ -142,7 +150,32 @@ async function publishOne(
   if (inserted.rowCount === 1) return { ...unsigned, engineSignature };
   const winner = await readPublished(options.pool, batch.batchId);
   assert.ok(winner !== undefined, `batch ${batch.batchId} is neither in the outbox nor can it be inserted`);
-  return requireSame(winner, unsigned);
+  requireSame(winner.published, unsigned);
+  return winner.published;
+}
+
+function isSignedBy(address: string, known: KnownBatch, message: BatchMessage, digester: Digester): boolean {
+  const recovered = recoverSigner(
+    digester.batch({ ...message, epoch: BigInt(known.epoch) }),
+    known.published.engineSignature,
+  );
+  return recovered.kind === 'recovered' && recovered.signer === address;
+}
+
+/** The key that signed it is not the active one any more. What was sent under it reverts, and the submitter sends this instead. */
+async function signAgain(
+  options: PublisherOptions,
+  digester: Digester,
+  known: KnownBatch,
+  message: BatchMessage,
+): Promise<PublishedBatch> {
+  const engineSignature = await signBatchChecked(options.signer, message, digester);
+  await options.pool.query('UPDATE batches SET epoch = $2, engine_signature = $3 WHERE batch_id = $1', [
+    known.published.batchId,
+    Number(message.epoch),
+    toBuffer(engineSignature),
+  ]);
+  return { ...known.published, engineSignature };
 }
 
 /** The packed content, with every signature checked against its digest. */
@@ -206,35 +239,43 @@ async function readParent(pool: Pool, batchId: number): Promise<Hash> {
   if (parent === undefined) {
     throw new ExchangeError('NOT_READY', `batch ${batchId} cannot be published before batch ${batchId - 1}`);
   }
-  return parent.batchHash;
+  return parent.published.batchHash;
 }
 
-async function readPublished(pool: Pool, batchId: number): Promise<PublishedBatch | undefined> {
+type KnownBatch = { readonly published: PublishedBatch; readonly epoch: number; readonly isFinal: boolean };
+
+async function readPublished(pool: Pool, batchId: number): Promise<KnownBatch | undefined> {
   const { rows } = await pool.query<{
     parent_hash: Buffer;
     content_hash: Buffer;
     batch_hash: Buffer;
     engine_signature: Buffer;
-  }>('SELECT parent_hash, content_hash, batch_hash, engine_signature FROM batches WHERE batch_id = $1', [batchId]);
+    epoch: string | number;
+    is_final: boolean;
+  }>(
+    `SELECT b.parent_hash, b.content_hash, b.batch_hash, b.engine_signature, b.epoch, coalesce(s.state = 'final', false) AS is_final
+       FROM batches b LEFT JOIN settlements s USING (batch_id) WHERE b.batch_id = $1`,
+    [batchId],
+  );
   const row = rows[0];
   if (row === undefined) return undefined;
-  return {
+  const published = {
     batchId,
     parentHash: bytesToHex(row.parent_hash),
     contentHash: bytesToHex(row.content_hash),
     batchHash: bytesToHex(row.batch_hash),
     engineSignature: bytesToHex(row.engine_signature),
   };
+  return { published, epoch: Number(row.epoch), isFinal: row.is_final };
 }
 
 /** The batch hash covers id, parent, content, and journal position and hash. */
-function requireSame(published: PublishedBatch, again: Omit<PublishedBatch, 'engineSignature'>): PublishedBatch {
+function requireSame(published: PublishedBatch, again: Omit<PublishedBatch, 'engineSignature'>): void {
   assert.equal(
     published.batchHash,
     again.batchHash,
     `batch ${again.batchId} was published with content ${published.contentHash}, and comes again with ${again.contentHash}`,
   );
-  return published;
 }
 
 const toBuffer = (hex: Hex): Buffer => Buffer.from(hex.slice(2), 'hex');

@@ -1,10 +1,15 @@
 import assert from 'node:assert/strict';
 import pg from 'pg';
+import { createWalletClient, http } from 'viem';
+import { mnemonicToAccount } from 'viem/accounts';
+import { foundry } from 'viem/chains';
 import { decodeBatchContent } from '../../src/chain/batch-codec.ts';
+import { vaultArtifact } from '../../src/chain/generated/vault.ts';
 import { hexToBytes } from '../../src/chain/hex.ts';
 import { createVaultDecoder } from '../../src/chain/vault-events.ts';
 import type { Command } from '../../src/domain/commands.ts';
 import { ExchangeError } from '../../src/domain/errors.ts';
+import { LOCAL_MNEMONIC } from '../../src/services/local-node.ts';
 import { createJournalCommands } from '../../src/settlement/journal-commands.ts';
 import { readBatchToSettle } from '../../src/settlement/outbox.ts';
 import { createPublisher, type PublisherOptions } from '../../src/settlement/publish-batch.ts';
@@ -131,5 +136,47 @@ describe('publishing sealed batches', () => {
     ];
     for (const signer of liars) await assert.rejects(publisher({ signer }).publish(sealed), failsWith('INTERNAL'));
     assert.equal(await count(), 0);
+  });
+
+  it('signs what has not settled again when the guardian has revoked the key, and the vault takes it', async () => {
+    const fresh = await createVaultBench(local.node().rpcUrl);
+    const sealed = await fresh.seal(pool, 1);
+    const own = { domain: fresh.domain };
+    const first = await publisher(own).publish(sealed);
+    const successorKey = `0x${'e2'.repeat(32)}` as const;
+    const guardian = createWalletClient({
+      account: mnemonicToAccount(LOCAL_MNEMONIC, { addressIndex: 0 }),
+      chain: foundry,
+      transport: http(fresh.rpcUrl),
+    });
+    const successor = createLocalEngineSigner(successorKey);
+    for (const [functionName, args] of [
+      ['registerEngineKey', [successor.address]],
+      ['revokeEngineKey', []],
+    ] as const) {
+      await guardian.writeContract({
+        address: fresh.vault,
+        abi: vaultArtifact.abi,
+        functionName,
+        args,
+        gas: 1_000_000n,
+      } as never);
+      await fresh.mine();
+    }
+    const submitter = fresh.createSubmitter(pool);
+    await submitter.turn();
+    await fresh.mine();
+    assert.equal(await fresh.lastBatchId(), 0, 'the revoked key settles nothing');
+
+    const again = await publisher({ ...own, signer: successor, epochMin: 5 }).publish(sealed);
+    assert.equal(again.batchHash, first.batchHash);
+    assert.notEqual(again.engineSignature, first.engineSignature);
+    assert.deepEqual(await publisher({ ...own, signer: successor, epochMin: 5 }).publish(sealed), again);
+    for (let turn = 0; turn < 5 && (await fresh.lastBatchId()) === 0; turn++) {
+      await submitter.turn();
+      await fresh.mine();
+    }
+    assert.equal(await fresh.lastBatchId(), 1);
+    await submitter.stop();
   });
 });
