@@ -127,8 +127,12 @@ function copyOut(state: EngineState, end: number, withdrawals: readonly PendingW
   }
   const sorted = sortOrders(state, ids);
   const orderInts = new Int32Array(sorted.length << INT_SHIFT);
+  const digests: string[] = [];
+  const signers: string[] = [];
   for (let index = 0; index < sorted.length; index++) {
     const id = sorted[index]!;
+    digests.push(pool.digests[id]!);
+    signers.push(pool.signers[id]!);
     copyRecord(pool.ints, id << INT_SHIFT, orderInts, index << INT_SHIFT, 1 << INT_SHIFT);
     pool.ints[(id << INT_SHIFT) + SEAL_INDEX] = index + 1;
   }
@@ -148,8 +152,8 @@ function copyOut(state: EngineState, end: number, withdrawals: readonly PendingW
     tradeFloats: new Float64Array(tradeInts.buffer),
     orderInts,
     orderFloats: new Float64Array(orderInts.buffer),
-    digests: sorted.map((id) => pool.digests[id]!),
-    signers: sorted.map((id) => pool.signers[id]!),
+    digests,
+    signers,
     withdrawals,
   };
 }
@@ -286,7 +290,7 @@ export function finishBatch(state: EngineState, settled: BatchSettled, eventSequ
   for (let index = 0; index < tradeCount; index++) {
     const trade = postingsOf(state, batch.tradeInts, batch.tradeFloats, index, accountOf);
     const tradeId = batch.tradeFloats[(index << TRADE_FLOAT_SHIFT) + TRADE_ID]!;
-    const reason = reasons.get(index);
+    const reason = reasons.size === 0 ? undefined : reasons.get(index);
     if (reason === undefined) {
       settleTrade(state, trade);
       settledTrades.push(tradeId);

@@ -265,7 +265,8 @@ function checkBook(state: EngineState, market: MarketBook, ticket: OrderTicket, 
   const slot = state.ledger.find(account, asset);
   let available = slot === 0 ? 0 : state.ledger.get(slot, AVAILABLE);
   if (replaced !== 0) available += lockReleasedBy(state, replaced, asset);
-  if (lockedFor(market, side, priceTicks, sizeLots, ticket.maxFeePpm) > available) return REJECT.insufficientBalance;
+  ticket.lockQuanta = lockedFor(market, side, priceTicks, sizeLots, ticket.maxFeePpm);
+  if (ticket.lockQuanta > available) return REJECT.insufficientBalance;
   if (ticket.stopDirection === STOP_NONE && ticket.timeInForce === FOK) {
     if (!canFill(state, market, account, side, priceTicks, sizeLots, ticket.prevention, replaced))
       return REJECT.fillOrKillUnfillable;
@@ -318,8 +319,7 @@ function admit(state: EngineState, ticket: OrderTicket, laneSlot: number, replac
   if (replaced !== 0) endReplaced(state, replaced, id, keepsPlace);
   state.lanes.sequences[slot] = ticket.orderSequence;
   state.lanes.digests[slot] = ticket.digest;
-  const locked = lockedFor(market, ticket.side, ticket.priceTicks, ticket.sizeLots, ticket.maxFeePpm);
-  ledger.lock(ledger.slot(ticket.account, ticket.side === SELL ? market.base : market.quote), locked);
+  ledger.lock(ledger.slot(ticket.account, ticket.side === SELL ? market.base : market.quote), ticket.lockQuanta);
   const accepted = sink.write(ACCEPTED, id, 0, 0);
   if (ticket.stopDirection !== STOP_NONE) {
     state.pool.ints[(id << INT_SHIFT) + STATE] = STATE_STOP;

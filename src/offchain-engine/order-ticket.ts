@@ -27,6 +27,8 @@ export class OrderTicket {
   sessionKey = '';
   signer = '';
   digest = '';
+  /** Set by the check: what the order locks. */
+  lockQuanta = 0;
 }
 
 export function fillTicket(ticket: OrderTicket, order: NewOrder, accounts: Accounts): void {

@@ -14,7 +14,7 @@ import { FEE_ACCOUNT } from './accounts.ts';
 import { ACCOUNT, BUY, FLAGS, FOK, INT_SHIFT, timeInForceOf } from './book/order-pool.ts';
 import { cancelWhere } from './cancels.ts';
 import { cancellation } from './codes.ts';
-import { AVAILABLE, SETTLED, UNSETTLED_IN, UNSETTLED_OUT } from './ledger.ts';
+import { AVAILABLE, BALANCE_SHIFT, type Ledger, SETTLED, UNSETTLED_IN, UNSETTLED_OUT } from './ledger.ts';
 import type { EngineState, MarketBook } from './state.ts';
 import {
   MAKER,
@@ -96,29 +96,37 @@ export function voidTrade(state: EngineState, trade: TradePostings): void {
 
 function settleIn(state: EngineState, account: number, asset: number, amount: number): void {
   if (amount === 0) return;
-  const slot = state.ledger.slot(account, asset);
-  state.ledger.add(slot, UNSETTLED_IN, -amount);
-  state.ledger.add(slot, SETTLED, amount);
+  move(state.ledger, state.ledger.slot(account, asset), UNSETTLED_IN, -amount, SETTLED, amount);
 }
 
 function settleOut(state: EngineState, account: number, asset: number, amount: number): void {
-  const slot = state.ledger.slot(account, asset);
-  state.ledger.add(slot, UNSETTLED_OUT, -amount);
-  state.ledger.add(slot, SETTLED, -amount);
+  move(state.ledger, state.ledger.slot(account, asset), UNSETTLED_OUT, -amount, SETTLED, -amount);
 }
 
 function giveBack(state: EngineState, account: number, asset: number, amount: number): void {
-  const slot = state.ledger.slot(account, asset);
-  state.ledger.add(slot, UNSETTLED_OUT, -amount);
-  state.ledger.add(slot, AVAILABLE, amount);
+  move(state.ledger, state.ledger.slot(account, asset), UNSETTLED_OUT, -amount, AVAILABLE, amount);
 }
 
 function takeBack(state: EngineState, account: number, asset: number, amount: number): void {
   if (amount === 0) return;
   const slot = state.ledger.slot(account, asset);
-  state.ledger.add(slot, UNSETTLED_IN, -amount);
-  state.ledger.add(slot, AVAILABLE, -amount);
+  move(state.ledger, slot, UNSETTLED_IN, -amount, AVAILABLE, -amount);
   noteShortfall(state, slot);
+}
+
+/** Changes two figures of one balance. */
+function move(
+  ledger: Ledger,
+  slot: number,
+  first: number,
+  firstChange: number,
+  second: number,
+  secondChange: number,
+): void {
+  const at = slot << BALANCE_SHIFT;
+  ledger.records[at + first]! += firstChange;
+  ledger.records[at + second]! += secondChange;
+  ledger.touch(slot);
 }
 
 /** Marks the balance when its available part is below zero. */

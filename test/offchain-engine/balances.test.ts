@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { WITHDRAWAL_REJECT_REASONS } from '../../src/domain/reasons.ts';
-import type { Quanta, TimestampSeconds } from '../../src/domain/units.ts';
+import type { PriceTicks, Quanta, TimestampSeconds } from '../../src/domain/units.ts';
 import {
   ALICE,
   all,
@@ -120,6 +120,25 @@ describe('balances', () => {
     assert.deepEqual(
       [trade?.maker.feePpm, trade?.maker.fee, trade?.taker.feePpm, trade?.taker.fee],
       [2_000, 20, 4_000, 40],
+    );
+  });
+
+  it('never charges a stop order more than its signed maximum when it takes later', () => {
+    const exchange = funded();
+    exchange.place({ account: BOB, side: 'sell', size: 2, price: 100 });
+    const stop = { direction: 'at_or_above', triggerPriceTicks: 100 as PriceTicks } as const;
+    exchange.place({ account: ALICE, side: 'buy', size: 1, price: 100, maxFeePpm: 2_000 as never, stop });
+    const parameters = {
+      makerFeePpm: 0 as never,
+      takerFeePpm: 4_000 as never,
+      minNotional: 0 as Quanta,
+      priceBandPpm: 0,
+    };
+    exchange.apply({ kind: 'setMarketParameters', market: 0, parameters });
+    const trades = all(exchange.place({ account: ALICE, side: 'buy', size: 1, price: 100 }).events, 'trade');
+    assert.deepEqual(
+      trades.map(({ taker }) => taker.feePpm),
+      [4_000, 2_000],
     );
   });
 

@@ -409,6 +409,7 @@ describe('order entry', () => {
     });
     exchange.fact({ kind: 'orderRegistered', account: ALICE, digest: order.digest });
     assert.equal(rejection(exchange.apply({ kind: 'placeOrder', order })), undefined);
+    assert.equal(exchange.engine.core.registeredOrders.size, 0);
     assert.equal(rejection(exchange.apply({ kind: 'placeOrder', order })), 'duplicate_order');
     const other = { ...order, digest: digest(4_000) as Hash, lane: 4_000 };
     assert.equal(rejection(exchange.apply({ kind: 'placeOrder', order: other })), 'order_not_registered');

@@ -5,7 +5,7 @@ import type { EngineEvent } from '../../../src/domain/events.ts';
 import type { OrderKey } from '../../../src/domain/orders.ts';
 import type { Address, PriceTicks, Quanta, TimestampMs, TimestampSeconds } from '../../../src/domain/units.ts';
 import { feeOf } from '../../../src/domain/units.ts';
-import { INT_SHIFT, MAX_FEE_PPM } from '../../../src/offchain-engine/book/order-pool.ts';
+import { INT_SHIFT, MAX_FEE_PPM, REFERENCES, STATE, STATE_DONE } from '../../../src/offchain-engine/book/order-pool.ts';
 import type { Engine } from '../../../src/offchain-engine/engine.ts';
 import { ALICE, all, BASE, BOB, CAROL, Exchange, keyOf, LOT, QUOTE, TICK } from './exchange.ts';
 
@@ -266,6 +266,7 @@ export function assertSound(life: Life, events: readonly EngineEvent[]): void {
   for (const asset of ASSETS) assertConserved(life, asset);
   assertUncrossed(engine);
   assertLocks(engine);
+  assertRecordsReleased(engine);
   for (const { kind: _, account: owner, asset, ...balance } of all(events, 'balanceChanged'))
     assert.deepEqual(balance, engine.balance(owner, asset));
   for (const { batch } of all(events, 'batchSealed')) {
@@ -293,6 +294,20 @@ function assertConserved(life: Life, asset: number): void {
   }
   assert.equal(settled, life.booked[asset]);
   assert.equal(unsettled, 0);
+}
+
+/** An order's record is held by its life in the book or by unsealed trades, and by nothing else. */
+function assertRecordsReleased({ core }: Engine): void {
+  let references = 0;
+  for (const id of core.pool.ids()) {
+    const held = core.pool.ints[(id << INT_SHIFT) + REFERENCES]!;
+    assert.ok(
+      held > 0 || core.pool.ints[(id << INT_SHIFT) + STATE] !== STATE_DONE,
+      `order record ${id} is held by nothing`,
+    );
+    references += held;
+  }
+  assert.equal(references, core.trades.count * 2);
 }
 
 function assertUncrossed(engine: Engine): void {
