@@ -1,6 +1,9 @@
 /** What a process of the command ends with, and which error leads to which. The table stands in --help and in docs/cli.md. */
 import { CommanderError } from 'commander';
+import { BaseError, decodeErrorResult, HttpRequestError, TimeoutError } from 'viem';
+import { vaultAbi } from '../chain/generated/vault.ts';
 import { ExchangeError } from '../domain/errors.ts';
+import type { Hex } from '../domain/units.ts';
 import { TallystickError } from '../sdk/errors.ts';
 
 export const EXIT = {
@@ -74,13 +77,30 @@ export function explainError(error: unknown): Explained {
   if (away !== undefined) {
     return { exitCode: EXIT.unavailable, code: 'NOT_READY', message: away, retryable: true, docsUrl: undefined };
   }
-  if (error instanceof Error && error.name.endsWith('ExecutionError')) {
-    const { shortMessage } = error as { shortMessage?: string };
-    const message = `the transaction could not be sent: ${shortMessage ?? error.message.split('\n')[0]}`;
-    return { exitCode: EXIT.refused, code: 'TRANSACTION_FAILED', message, retryable: false, docsUrl: undefined };
-  }
+  if (error instanceof BaseError) return explainNodeError(error);
   const message = error instanceof Error ? (error.stack ?? error.message) : String(error);
   return { exitCode: EXIT.internal, code: 'INTERNAL', message, retryable: false, docsUrl: undefined };
+}
+
+/** Errors of viem: the node is away, or refuses a transaction, often with an error of the vault. */
+function explainNodeError(error: BaseError): Explained {
+  if (error.walk((cause) => cause instanceof HttpRequestError || cause instanceof TimeoutError) !== null) {
+    const message = `the node does not answer: ${error.shortMessage}`;
+    return { exitCode: EXIT.unavailable, code: 'RPC_FAILED', message, retryable: true, docsUrl: undefined };
+  }
+  // Nodes tell a custom error as its bytes, each in its own words.
+  const found = /custom error (0x[0-9a-f]{8}):? ?([0-9a-f]*)/.exec(error.message);
+  const message = `the node refused: ${vaultError(found?.[1], found?.[2]) ?? error.shortMessage}`;
+  return { exitCode: EXIT.refused, code: 'TRANSACTION_FAILED', message, retryable: false, docsUrl: undefined };
+}
+
+function vaultError(selector = '', encoded = ''): string | undefined {
+  try {
+    const { errorName, args } = decodeErrorResult({ abi: vaultAbi, data: `${selector}${encoded}` as Hex });
+    return `${errorName}(${(args ?? []).join(', ')})`;
+  } catch {
+    return undefined;
+  }
 }
 
 function exitCodeOf(code: string, retryable: boolean): number {

@@ -56,6 +56,7 @@ function createProgram(terminal: Terminal): Command {
     .version(readVersion())
     .option('--json', 'one line of JSON on standard output (of each event with watch)')
     .configureHelp({ showGlobalOptions: true })
+    .helpCommand(false)
     .showHelpAfterError('(--help shows what there is)')
     .addHelpText('after', HELP);
   program.hook('preAction', () => {
@@ -86,6 +87,10 @@ async function main(): Promise<void> {
   process.stdout.on('error', (error: NodeJS.ErrnoException) =>
     process.exit(error.code === 'EPIPE' ? EXIT.ok : EXIT.internal),
   );
+  process.on('uncaughtException', (error) => {
+    terminal.fail(explainError(error));
+    process.exit(terminal.exitCode);
+  });
   try {
     await createProgram(terminal).parseAsync();
   } catch (error) {

@@ -16,7 +16,7 @@ export function addBook(program: Command, terminal: Terminal): void {
     .option('--depth <levels>', 'levels of each side', wholeNumber(1, 1000), 10)
     .action(async (market: string, options: ApiOptions & { depth: number }) => {
       const depth = await openApi(options).request<Depth>(`/api/v1/markets/${market}/depth`, {
-        query: { limit: options.depth },
+        query: { levels: options.depth },
       });
       const asks = depth.asks.slice(0, options.depth).toReversed();
       const bids = depth.bids.slice(0, options.depth);

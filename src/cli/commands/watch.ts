@@ -18,7 +18,7 @@ type Trade = {
   readonly price: string;
   readonly size: string;
   readonly takerSide: string;
-  readonly createdAt: number;
+  readonly time: number;
 };
 
 export function addWatch(program: Command, terminal: Terminal): void {
@@ -62,7 +62,7 @@ async function followTrades({ url, market, signal, show, terminal }: Watch): Pro
       // What happened before is no news, except after a gap.
       if (isSnapshot && isFirst) continue;
       const side = styled(trade.takerSide === 'buy' ? 'green' : 'red', trade.takerSide.padEnd(4));
-      show(trade, `${timeText(trade.createdAt)}  ${side}  ${trade.size} at ${trade.price}  trade ${trade.tradeId}`);
+      show(trade, `${timeText(trade.time)}  ${side}  ${trade.size} at ${trade.price}  trade ${trade.tradeId}`);
     }
   };
   const close = followChannel(

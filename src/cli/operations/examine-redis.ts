@@ -19,8 +19,11 @@ export async function examineRedis(settings: Settings): Promise<Finding[]> {
     maxRetriesPerRequest: 0,
     retryStrategy: () => null,
   });
-  // Told by the command that fails.
-  redis.on('error', () => undefined);
+  // The command that fails says only that there is no connection; this says why.
+  let cause: unknown;
+  redis.on('error', (error) => {
+    cause ??= error;
+  });
   try {
     await redis.connect();
     const version = /redis_version:(\S+)/.exec(await redis.info('server'))?.[1] ?? 'unknown';
@@ -40,7 +43,8 @@ export async function examineRedis(settings: Settings): Promise<Finding[]> {
     }
     return findings;
   } catch (error) {
-    const found = `${redact('REDIS_URL', url)}: ${error instanceof Error ? error.message : String(error)}`;
+    const reason = cause ?? error;
+    const found = `${redact('REDIS_URL', url)}: ${reason instanceof Error ? reason.message : String(reason)}`;
     return [{ name, state: 'failed', found, remedy: 'Start Redis, or correct REDIS_URL.' }];
   } finally {
     redis.disconnect();
