@@ -213,7 +213,7 @@ describe('placing orders over HTTP', () => {
     assert.equal(replaced.body.order.price, '8200');
   });
 
-  it('places a batch one by one, each with its own result', async () => {
+  it('places a batch, each order with its own result', async () => {
     const good = await resting();
     const bad = await signedOrder(exchange, seller, { lane: lane++, message: { expiry: '1' } });
     const answer = await send(exchange.url, 'POST', '/api/v1/orders/batch', { body: { orders: [good, bad, good] } });
@@ -223,6 +223,83 @@ describe('placing orders over HTTP', () => {
       [201, 422, 200],
     );
     assert.equal(answer.body.results[1].problem.code, 'ORDER_REJECTED');
+  });
+
+  it('brings the orders of a batch to the engine in their order, in few commits', async () => {
+    const orders = await Promise.all(
+      Array.from({ length: 20 }, (_, index) => resting(index % 2 === 0 ? { clientOrderId: `in-order-${index}` } : {})),
+    );
+    const { results } = (await send(exchange.url, 'POST', '/api/v1/orders/batch', { body: { orders } })).body;
+    const sequences = results.map(
+      ({ placed }: { placed: { receipt: { sequence: number } } }) => placed.receipt.sequence,
+    );
+    assert.deepEqual(
+      sequences,
+      sequences.toSorted((a: number, b: number) => a - b),
+    );
+    const rows = new Set(
+      results.map(({ placed }: { placed: { receipt: { rowHash: string } } }) => placed.receipt.rowHash),
+    );
+    assert.ok(rows.size <= 5, `20 orders took ${rows.size} commits`);
+  });
+
+  it('replaces an order that stands before in the same batch', async () => {
+    const first = await signedOrder(exchange, seller, { lane: 90, ticks: 800_000, lots: 10 });
+    const { digest } = (await send(exchange.url, 'POST', '/api/v1/orders/validate', { body: first })).body;
+    const second = await signedOrder(exchange, seller, {
+      lane: 90,
+      ticks: 810_000,
+      lots: 10,
+      extra: { replaces: digest },
+    });
+    const third = await resting();
+    const { results } = (
+      await send(exchange.url, 'POST', '/api/v1/orders/batch', { body: { orders: [first, second, third] } })
+    ).body;
+    assert.deepEqual(
+      results.map(({ status }: { status: number }) => status),
+      [201, 201, 201],
+      JSON.stringify(results),
+    );
+    assert.equal(results[1].placed.order.price, '8100');
+  });
+
+  it('gives a client order id to the first of a batch that names it', async () => {
+    const used = { clientOrderId: 'twice-in-a-batch' };
+    const orders = [
+      await resting(used),
+      await signedOrder(exchange, seller, { lane: lane++, ticks: 900_000, lots: 11, extra: used }),
+      await resting(used),
+      await resting(),
+    ];
+    const { results } = (await send(exchange.url, 'POST', '/api/v1/orders/batch', { body: { orders } })).body;
+    assert.deepEqual(
+      results.map(({ status }: { status: number }) => status),
+      [201, 409, 200, 201],
+      JSON.stringify(results),
+    );
+    assert.equal(results[2].placed.order.id, results[0].placed.order.id);
+  });
+
+  it('answers orders that would replace each other instead of letting them wait for ever', async () => {
+    const [first, second] = [await resting(), await resting()];
+    const ids = await Promise.all(
+      [first, second].map(
+        async (body) => (await send(exchange.url, 'POST', '/api/v1/orders/validate', { body })).body.digest,
+      ),
+    );
+    const orders = [
+      { ...first, replaces: ids[1] },
+      { ...second, replaces: ids[0] },
+    ];
+    const answers = await Promise.all(
+      [orders, orders.toReversed()].map((turned) =>
+        send(exchange.url, 'POST', '/api/v1/orders/batch', { body: { orders: turned } }),
+      ),
+    );
+    for (const { body } of answers) {
+      for (const result of body.results) assert.equal(result.problem.code, 'NOT_FOUND', JSON.stringify(result));
+    }
   });
 
   it('says 503 STATUS_UNKNOWN when the outcome is not known, and where to look it up', async () => {

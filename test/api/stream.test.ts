@@ -256,6 +256,27 @@ describe('the WebSocket', () => {
     assert.equal((await client.ask({ op: 'cancelAll', market: 'WETH-USDC' })).cancelled.length, 1);
   });
 
+  it('brings orders that are sent back to back to the engine in their order, in few commits', async () => {
+    const client = await connect();
+    const bodies = await Promise.all(
+      Array.from({ length: 20 }, () => signedOrder(exchange, maker, { lane: lane++, ticks: 330_000, lots: 3 })),
+    );
+    const answers = await Promise.all(
+      bodies.map((body, index) => client.ask({ op: 'place', ...body, ...(index === 7 ? { signature: '0x12' } : {}) })),
+    );
+    const [refused] = answers.splice(7, 1);
+    assert.equal(refused.error.code, 'INVALID_SIGNATURE');
+    const sequences = answers.map(({ receipt }) => receipt.sequence);
+    assert.deepEqual(
+      sequences,
+      sequences.toSorted((a, b) => a - b),
+    );
+    const rows = new Set(answers.map(({ receipt }) => receipt.rowHash));
+    assert.ok(rows.size <= 8, `20 orders took ${rows.size} commits`);
+    await client.login(key);
+    await client.ask({ op: 'cancelAll', market: 'WETH-USDC' });
+  });
+
   it('logs a wallet in without a key', async () => {
     const client = await connect();
     const timestamp = Date.now();

@@ -1,9 +1,15 @@
-/** POST /orders/batch: several orders, each on its own; placed in the order given. */
+/**
+ * POST /orders/batch: several orders, each on its own. Signatures are checked side by side; the orders reach the engine in the order
+ * given and share commits of the journal.
+ */
 import { Type } from 'typebox';
 import type { Route } from '../context.ts';
 import { docsBaseOf, problemOf, toExchangeError } from '../problem.ts';
 import { orderRateLimit } from '../rate-limits.ts';
 import { object, PlacedOrder, PlaceOrderBody } from '../schemas.ts';
+import { PlacementLine } from '../trading/placement-line.ts';
+
+type BatchResult = { readonly status: number; readonly placed?: PlacedOrder; readonly problem?: object };
 
 export const placeOrders: Route = (app, context) => {
   const { limits, dependencies } = context;
@@ -13,7 +19,7 @@ export const placeOrders: Route = (app, context) => {
       ...orderRateLimit(context),
       schema: {
         tags: ['trading'],
-        summary: 'Place several signed orders, one after the other',
+        summary: 'Place several signed orders, in the order given',
         description:
           'One result per order, at its position: `placed`, or `problem` as the single endpoint would answer.',
         body: object({ orders: Type.Array(PlaceOrderBody, { minItems: 1, maxItems: limits.batchOrdersMax }) }),
@@ -31,19 +37,19 @@ export const placeOrders: Route = (app, context) => {
       },
     },
     async (request) => {
-      const results: { status: number; placed?: PlacedOrder; problem?: object }[] = [];
       const docsBase = docsBaseOf(request, dependencies.publicUrl);
-      for (const [index, body] of request.body.orders.entries()) {
+      const line = new PlacementLine();
+      const placeOne = async (body: PlaceOrderBody, index: number): Promise<BatchResult> => {
         try {
-          const { placed, isNew } = await context.desk.place(body);
-          results.push({ status: isNew ? 201 : 200, placed });
+          const { placed, isNew } = await context.desk.place(body, line);
+          return { status: isNew ? 201 : 200, placed };
         } catch (error) {
           const problem = problemOf(toExchangeError(error), `/api/v1/orders/batch#${index}`, docsBase);
           if (problem.status === 500) request.log.error({ err: error }, 'an order of a batch failed');
-          results.push({ status: problem.status, problem });
+          return { status: problem.status, problem };
         }
-      }
-      return { results };
+      };
+      return { results: await Promise.all(request.body.orders.map(placeOne)) };
     },
   );
 };

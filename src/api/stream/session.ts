@@ -8,6 +8,7 @@ import type { ApiContext } from '../context.ts';
 import type { FieldError } from '../problem.ts';
 import { ProblemError, problemOf, toExchangeError, validationFailed } from '../problem.ts';
 import { parseStrictJson } from '../strict-json.ts';
+import { PlacementLine } from '../trading/placement-line.ts';
 import { orderView } from '../views.ts';
 import type { AccountFeeds } from './account-feeds.ts';
 import type { Channel } from './channel.ts';
@@ -34,6 +35,8 @@ export type SessionDependencies = {
 export class Session {
   readonly #connection: Connection;
   readonly #using: SessionDependencies;
+  /** Orders of a socket reach the engine as they were sent; nobody waits for the acknowledgement of the one before. */
+  readonly #line = new PlacementLine();
 
   constructor(connection: Connection, dependencies: SessionDependencies) {
     this.#connection = connection;
@@ -111,7 +114,7 @@ export class Session {
       }
       case 'place': {
         const { op: _op, id: _id, ...body } = message;
-        const { placed, isNew } = await context.desk.place(body);
+        const { placed, isNew } = await context.desk.place(body, this.#line);
         this.#ack(id, { isNew, ...placed });
         return;
       }

@@ -27,13 +27,15 @@ import { checkSigner } from './check-signer.ts';
 import type { Claim } from './client-order-ids.ts';
 import {
   CLAIM_STALE_MS,
-  claimClientOrderId,
+  ClientOrderIdClaims,
   contentHashOf,
   releaseClientOrderId,
   takeOverClientOrderId,
 } from './client-order-ids.ts';
 import type { Committed } from './engine-reply.ts';
 import { cancelledDigests, committedOf, orderRejected, placementOf } from './engine-reply.ts';
+import type { PlaceInLine, PlacementLine } from './placement-line.ts';
+import { NO_LINE } from './placement-line.ts';
 import { PlacementMemory } from './placement-memory.ts';
 import type { ReadOrder } from './read-signed.ts';
 import { readOrder } from './read-signed.ts';
@@ -69,16 +71,28 @@ const MAYBE_PLACED_BEFORE: ReadonlySet<RejectReason> = new Set([
 export class OrderDesk {
   readonly #using: DeskDependencies;
   readonly #memory = new PlacementMemory<Placed>();
+  readonly #claims: ClientOrderIdClaims;
 
   constructor(dependencies: DeskDependencies) {
     this.#using = dependencies;
+    this.#claims = new ClientOrderIdClaims(dependencies.pool);
   }
 
   /**
-   * `isNew` is false when the answer is an earlier order.
+   * `isNew` is false when the answer is an earlier order. Orders of one `line` reach the engine in the order of the calls.
    * @throws ProblemError VALIDATION_FAILED, INVALID_SIGNATURE, CONFLICT, ORDER_REJECTED, OVERLOADED, STATUS_UNKNOWN, NOT_FOUND (`replaces`)
    */
-  async place(body: PlaceOrderBody): Promise<{ placed: PlacedOrder; isNew: boolean }> {
+  async place(body: PlaceOrderBody, line?: PlacementLine): Promise<{ placed: PlacedOrder; isNew: boolean }> {
+    const place = line?.take() ?? NO_LINE;
+    try {
+      return await this.#placeInLine(body, place);
+    } finally {
+      place.begin.pass();
+      place.submit.pass();
+    }
+  }
+
+  async #placeInLine(body: PlaceOrderBody, place: PlaceInLine): Promise<{ placed: PlacedOrder; isNew: boolean }> {
     const { catalogue, signatures } = this.#using;
     const read = await readOrder(body, catalogue);
     const checked = await signatures.check({ kind: 'order', message: read.message, signature: body.signature });
@@ -88,9 +102,17 @@ export class OrderDesk {
 
     // What makes two requests with one digest the same request: everything around the signed message.
     const content = `${contentHash}/${order.clientOrderId}/${body.replaces ?? ''}`;
-    const { placed, isNew } = await this.#memory.once(order.digest, content, () =>
-      this.#claimAndPlace({ read, order, contentHash, replaces: body.replaces?.toLowerCase() as Hash | undefined }),
-    );
+    const replaces = body.replaces?.toLowerCase() as Hash | undefined;
+    await place.begin.reached;
+    let joined = true;
+    const placing = this.#memory.once(order.digest, content, () => {
+      joined = false;
+      return this.#claimAndPlace({ read, order, contentHash, replaces, place });
+    });
+    // Whoever joins an earlier request has nothing to submit.
+    if (joined) place.submit.pass();
+    place.begin.pass();
+    const { placed, isNew } = await placing;
     return { placed: placedView(placed), isNew };
   }
 
@@ -143,7 +165,7 @@ export class OrderDesk {
 
   /** The live order that an id names, if it is the account's. @throws ProblemError NOT_FOUND */
   async #find(account: Address, digest: Hash): Promise<OrderRow> {
-    const remembered = this.#memory.known(digest)?.order;
+    const remembered = (await this.#memory.submitted(digest))?.order;
     const order = remembered ?? (await this.#fromProjections(account, digest));
     if (order === undefined || order.account !== account) throw notFound(`The account has no order ${digest}.`);
     return order;
@@ -164,8 +186,9 @@ export class OrderDesk {
       contentHash,
       claimedAtMs: this.#using.clock(),
     };
-    const standing = await claimClientOrderId(this.#using.pool, claim);
+    const standing = await this.#claims.claim(claim);
     if (standing !== undefined && !(await this.#mayTakeOver(standing, claim))) {
+      placing.place.submit.pass();
       const original = await this.#original(standing.digest, order);
       if (standing.contentHash !== contentHash) throw conflict(order.clientOrderId, standing.digest);
       if (original !== undefined) return { placed: original, isNew: false };
@@ -203,12 +226,16 @@ export class OrderDesk {
     return takeOverClientOrderId(this.#using.pool, standing, claim);
   }
 
-  async #placeClaimed({ read, order, replaces }: Placing): Promise<{ placed: Placed; isNew: boolean }> {
+  async #placeClaimed({ read, order, replaces, place }: Placing): Promise<{ placed: Placed; isNew: boolean }> {
+    await place.submit.reached;
     const command: UserCommand =
       replaces === undefined
         ? { kind: 'placeOrder', order }
         : { kind: 'replaceOrder', replaced: keyOf(await this.#find(order.account, replaces)), order };
-    const reply = await this.#submit(command, order.account, lookUpHint(order));
+    const replying = this.#submit(command, order.account, lookUpHint(order));
+    this.#memory.markSubmitted(order.digest);
+    place.submit.pass();
+    const reply = await replying;
     const placement = placementOf(order, reply, read.listed);
     if (placement.kind === 'accepted') {
       return { placed: { ...placement, receipt: reply.receipt, listed: read.listed }, isNew: true };
@@ -251,6 +278,7 @@ type Placing = {
   readonly order: NewOrder;
   readonly contentHash: Hash;
   readonly replaces: Hash | undefined;
+  readonly place: PlaceInLine;
 };
 
 export function placedView({ order, fills, receipt, listed }: Placed): PlacedOrder {

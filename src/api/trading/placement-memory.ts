@@ -4,7 +4,7 @@ import { ProblemError } from '../problem.ts';
 
 const PLACEMENTS_MAX = 20_000;
 
-type Remembered<T> = { readonly content: string; readonly outcome: Promise<T>; settled: T | undefined };
+type Remembered<T> = { readonly content: string; readonly outcome: Promise<T>; isSubmitted: boolean };
 
 export class PlacementMemory<T> {
   readonly #byDigest = new Map<Hash, Remembered<T>>();
@@ -35,14 +35,9 @@ export class PlacementMemory<T> {
       return { placed: await known.outcome, isNew: false };
     }
     const running = place();
-    const remembered: Remembered<T> = { content, outcome: running.then(({ placed }) => placed), settled: undefined };
-    remembered.outcome.then(
-      (placed) => {
-        remembered.settled = placed;
-      },
-      // The failure is told to whoever started it; those who joined see it too.
-      () => this.#byDigest.delete(digest),
-    );
+    const remembered: Remembered<T> = { content, outcome: running.then(({ placed }) => placed), isSubmitted: false };
+    // The failure is told to whoever started it; those who joined see it too.
+    remembered.outcome.catch(() => this.#byDigest.delete(digest));
     this.#byDigest.set(digest, remembered);
     if (this.#byDigest.size > PLACEMENTS_MAX) {
       for (const oldest of this.#byDigest.keys()) {
@@ -53,12 +48,18 @@ export class PlacementMemory<T> {
     return running;
   }
 
-  /** The placement of this digest, when this gateway knows one that is done. */
-  known(digest: Hash): T | undefined {
-    return this.#byDigest.get(digest)?.settled;
+  /** The engine has the order, or will have it without anybody waiting for another: from now on it may be waited for. */
+  markSubmitted(digest: Hash): void {
+    const remembered = this.#byDigest.get(digest);
+    if (remembered !== undefined) remembered.isSubmitted = true;
   }
 
-  /** As `known`, but waits for one under way. Never call it for a digest whose own placement waits for the answer. */
+  /** The placement of this digest, when this gateway has brought it to the engine; waits for the engine's answer. */
+  async submitted(digest: Hash): Promise<T | undefined> {
+    return this.#byDigest.get(digest)?.isSubmitted === true ? this.find(digest) : undefined;
+  }
+
+  /** The placement of this digest, done or under way. Never call it for a digest whose own placement waits for the answer. */
   async find(digest: Hash): Promise<T | undefined> {
     try {
       return await this.#byDigest.get(digest)?.outcome;

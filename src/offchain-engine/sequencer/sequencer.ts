@@ -362,6 +362,8 @@ export class Sequencer<Engine extends LeadingEngine> {
       if (this.#state !== 'running' || this.#queue.length > 0) this.#wake();
     });
     this.#wake = () => undefined;
+    // Commands come in groups: those of the same turn of the event loop share the row of the first.
+    await new Promise((resolve) => setImmediate(resolve));
   }
 
   /** Every write renews the lease; this does it in quiet times. A database that is away is the next append's business. */
