@@ -13,6 +13,7 @@ import {
   BATCH_TYPES,
   CANCEL_TYPES,
   type Eip712Domain,
+  JOURNAL_ROW_TYPES,
   ORDER_TYPES,
   SESSION_KEY_TYPES,
   WITHDRAWAL_TYPES,
@@ -75,6 +76,14 @@ export type ApiKeyMessage = {
   readonly timestamp: bigint;
 };
 
+/** What the engine signs for a row of the journal; receipts show it. */
+export type JournalRowMessage = {
+  readonly firstSequence: bigint;
+  readonly lastSequence: bigint;
+  readonly merkleRoot: Hash;
+  readonly rowHash: Hash;
+};
+
 export type Digester = {
   readonly domain: Eip712Domain;
   readonly domainSeparator: Hash;
@@ -86,6 +95,7 @@ export type Digester = {
   readonly batch: (message: BatchMessage) => Hash;
   readonly cancel: (message: CancelMessage) => Hash;
   readonly apiKey: (message: ApiKeyMessage) => Hash;
+  readonly journalRow: (message: JournalRowMessage) => Hash;
 };
 
 type TypeMember = { readonly name: string; readonly type: string };
@@ -107,6 +117,7 @@ const TYPE_HASH = {
   batch: typeHash(BATCH_TYPES),
   cancel: typeHash(CANCEL_TYPES),
   apiKey: typeHash(API_KEY_TYPES),
+  journalRow: typeHash(JOURNAL_ROW_TYPES),
 };
 
 // The words that occur in practice; any other string is hashed as it comes.
@@ -121,6 +132,7 @@ export function createDigester(domain: Eip712Domain): Digester {
   const batchWords = new Words(TYPE_HASH.batch, 7);
   const cancelWords = new Words(TYPE_HASH.cancel, 4);
   const apiKeyWords = new Words(TYPE_HASH.apiKey, 5);
+  const journalRowWords = new Words(TYPE_HASH.journalRow, 5);
   const envelope = new Uint8Array(66);
   envelope[0] = 0x19;
   envelope[1] = 0x01;
@@ -174,6 +186,13 @@ export function createDigester(domain: Eip712Domain): Digester {
       apiKeyWords.uint64(3, message.expiry);
       apiKeyWords.uint64(4, message.timestamp);
       return digest(apiKeyWords);
+    },
+    journalRow: (message) => {
+      journalRowWords.uint64(1, message.firstSequence);
+      journalRowWords.uint64(2, message.lastSequence);
+      journalRowWords.bytes32(3, message.merkleRoot);
+      journalRowWords.bytes32(4, message.rowHash);
+      return digest(journalRowWords);
     },
   };
 }

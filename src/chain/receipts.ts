@@ -3,36 +3,32 @@
  * Whoever holds one can prove later that the command was left out of a published journal, or changed in it.
  */
 import secp256k1 from 'secp256k1';
-import { hashTypedData } from 'viem';
 import type { JournalRow, Receipt } from '../domain/journal.ts';
-import { type Eip712Domain, JOURNAL_ROW_TYPES } from '../domain/typed-data.ts';
+import type { Eip712Domain } from '../domain/typed-data.ts';
 import type { Address, Hash, Hex } from '../domain/units.ts';
 import { joinCompact } from './compact-signature.ts';
+import { createDigester, type Digester } from './digests.ts';
 import { hexToBytes } from './hex.ts';
 import { recoverSigner } from './recover.ts';
 
 type SignedRow = Pick<JournalRow, 'firstSequence' | 'lastSequence' | 'merkleRoot' | 'hash'>;
 
 /** EIP-712 digest that the engine signs for a row. */
-function rowDigest(row: SignedRow, domain: Eip712Domain): Hash {
-  return hashTypedData({
-    domain,
-    types: JOURNAL_ROW_TYPES,
-    primaryType: 'JournalRow',
-    message: {
-      firstSequence: BigInt(row.firstSequence),
-      lastSequence: BigInt(row.lastSequence),
-      merkleRoot: row.merkleRoot,
-      rowHash: row.hash,
-    },
+function rowDigest(row: SignedRow, digester: Digester): Hash {
+  return digester.journalRow({
+    firstSequence: BigInt(row.firstSequence),
+    lastSequence: BigInt(row.lastSequence),
+    merkleRoot: row.merkleRoot,
+    rowHash: row.hash,
   });
 }
 
 /** Signs rows with a key in this process; 64-byte compact signatures. One signature serves every command of a row. */
 export function createRowSigner(privateKey: Hex, domain: Eip712Domain): (row: SignedRow) => Promise<Hex> {
   const key = hexToBytes(privateKey);
+  const digester = createDigester(domain);
   return async (row) => {
-    const { signature, recid } = secp256k1.ecdsaSign(hexToBytes(rowDigest(row, domain)), key);
+    const { signature, recid } = secp256k1.ecdsaSign(hexToBytes(rowDigest(row, digester)), key);
     return joinCompact({ rs: signature, yParity: recid === 0 ? 0 : 1 });
   };
 }
@@ -46,6 +42,6 @@ export function receiptSigner(receipt: Receipt, domain: Eip712Domain): Address |
     merkleRoot: receipt.merkleRoot,
     hash: receipt.rowHash,
   };
-  const recovered = recoverSigner(rowDigest(row, domain), receipt.signature);
+  const recovered = recoverSigner(rowDigest(row, createDigester(domain)), receipt.signature);
   return recovered.kind === 'recovered' ? recovered.signer : undefined;
 }

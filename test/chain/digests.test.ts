@@ -8,6 +8,7 @@ import {
   BATCH_TYPES,
   CANCEL_TYPES,
   eip712Domain,
+  JOURNAL_ROW_TYPES,
   ORDER_TYPES,
   SESSION_KEY_TYPES,
   WITHDRAWAL_TYPES,
@@ -57,6 +58,7 @@ const batch = fc.record({
   journalHash: hash,
 });
 const cancel = fc.record({ account: address, scope: fc.string(), timestamp: uint64 });
+const journalRow = fc.record({ firstSequence: uint64, lastSequence: uint64, merkleRoot: hash, rowHash: hash });
 const apiKey = fc.record({ account: address, scopes: fc.string(), expiry: uint64, timestamp: uint64 });
 
 describe('EIP-712 digests laid out by hand', () => {
@@ -81,7 +83,11 @@ describe('EIP-712 digests laid out by hand', () => {
 
   it('equal the generic encoder for random withdrawals, session keys, batches, cancels and API keys', () => {
     fc.assert(
-      fc.property(withdrawal, sessionKey, batch, cancel, apiKey, (w, s, b, c, a) => {
+      fc.property(withdrawal, sessionKey, batch, cancel, apiKey, journalRow, (w, s, b, c, a, r) => {
+        assert.equal(
+          digester.journalRow(r),
+          hashTypedData({ domain, types: JOURNAL_ROW_TYPES, primaryType: 'JournalRow', message: r }),
+        );
         assert.equal(
           digester.apiKey(a),
           hashTypedData({ domain, types: API_KEY_TYPES, primaryType: 'ApiKey', message: a }),
