@@ -8,6 +8,7 @@ import { createSignaturePool } from '../chain/signature-pool.ts';
 import type { JournalSequence } from '../domain/units.ts';
 import { MarketDataView, type PublicTrade, RECENT_TRADES_MAX } from '../messaging/market-data.ts';
 import type { Transport } from '../messaging/port.ts';
+import { ProjectionWaiter } from '../storage/queries/progress.ts';
 import { listTrades } from '../storage/queries/trades.ts';
 import type { ProcessContext } from './process-context.ts';
 
@@ -28,15 +29,22 @@ export type GatewayService = {
 
 const WEB_DIRECTORY = fileURLToPath(new URL('../../web', import.meta.url));
 
+/** How long the trades channel waits at its start for projections that are behind. */
+const SEED_WAIT_MS = 1_000;
+
 /** Resolves when the API listens; there must be an engine that answers, or will be soon. */
 export async function startGatewayService(options: GatewayServiceOptions): Promise<GatewayService> {
   const { pool, transport } = options;
   const { chain, settings, logger } = options.context;
   const signatures = createSignaturePool(chain.domain);
+  const projections = new ProjectionWaiter(pool);
   const marketData = new MarketDataView({
     events: transport,
     snapshots: transport,
-    seedTrades: (market, upTo) => seedTrades(pool, market, upTo, logger),
+    seedTrades: async (market, upTo) => {
+      await projections.waitFor(upTo, SEED_WAIT_MS);
+      return seedTrades(pool, market, upTo, logger);
+    },
   });
   await marketData.start();
   const server = await createApiServer({
@@ -63,7 +71,7 @@ export async function startGatewayService(options: GatewayServiceOptions): Promi
   };
 }
 
-/** Newest trades up to a command. The projections may be behind for a moment: then the channel starts with fewer. */
+/** Newest trades up to a command. The projections may still be behind: then the channel starts with fewer. */
 async function seedTrades(
   pool: Pool,
   market: number,
