@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict';
 import { WITHDRAWAL_REJECT_REASONS } from '../../src/domain/reasons.ts';
 import type { PriceTicks, Quanta, TimestampSeconds } from '../../src/domain/units.ts';
+import { decodeSnapshot, encodeSnapshot } from '../../src/offchain-engine/engine.ts';
 import {
   ALICE,
   all,
@@ -281,6 +282,16 @@ describe('withdrawals', () => {
     assert.equal(only(events, 'withdrawalDone')?.reason, 'expired');
     assert.equal(only(events, 'batchSealed'), undefined);
     assert.equal(exchange.balance(ALICE, QUOTE).available, 1_000_000);
+  });
+
+  it('counts pending ones across a snapshot, whether in a batch or not', () => {
+    const exchange = funded();
+    for (let i = 0; i < 10; i++) exchange.withdraw({ account: ALICE, amount: 10 });
+    exchange.seal(200, 5);
+    exchange.engine = decodeSnapshot(encodeSnapshot(exchange.engine));
+    assert.equal(rejection(exchange.withdraw({ account: ALICE, amount: 10 })), 'too_many_pending');
+    exchange.settle(1);
+    assert.equal(rejection(exchange.withdraw({ account: ALICE, amount: 10 })), undefined);
   });
 
   it('seals none while withdrawals are halted, and goes on when resumed', () => {

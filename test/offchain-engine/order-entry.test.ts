@@ -107,6 +107,11 @@ const CASES: Case[] = [
     why: 'that would live for more than 30 days',
     terms: { expiry: (SECONDS + 30 * 86_400 + 1) as TimestampSeconds },
   },
+  {
+    reason: 'expiry_too_far',
+    why: 'that would live for more than 30 days from its own sequence',
+    terms: { expiry: (SECONDS + 30 * 86_400) as TimestampSeconds, orderSequence: START_MS - DEPLOYED_MS - 1_000 },
+  },
   { reason: 'max_fee_too_low', why: 'whose maximum fee is below the fee', terms: { maxFeePpm: 1_999 as never } },
   { reason: 'max_fee_too_high', why: 'whose maximum fee is above the cap', terms: { maxFeePpm: 50_001 as never } },
   {

@@ -2,6 +2,7 @@ import assert from 'node:assert/strict';
 import type { EngineEvent } from '../../src/domain/events.ts';
 import type { StopTrigger } from '../../src/domain/orders.ts';
 import type { Address, PriceTicks, TimestampMs, TimestampSeconds } from '../../src/domain/units.ts';
+import { decodeSnapshot, encodeSnapshot } from '../../src/offchain-engine/engine.ts';
 import {
   ALICE,
   all,
@@ -106,6 +107,15 @@ describe('the end of orders', () => {
     exchange.nowMs += 50;
     assert.deepEqual(reasons(exchange.apply({ kind: 'tick' })), ['cancel_after']);
     assert.notEqual(exchange.engine.nextDeadlineMs, START_MS + 200);
+  });
+
+  it('keeps the dead man’s switch through a snapshot', () => {
+    const exchange = funded();
+    exchange.place({ account: ALICE, side: 'buy', size: 1, price: 1 });
+    exchange.apply({ kind: 'cancelAfter', account: ALICE, deadlineMs: (START_MS + 100) as TimestampMs });
+    exchange.engine = decodeSnapshot(encodeSnapshot(exchange.engine));
+    exchange.nowMs += 100;
+    assert.deepEqual(reasons(exchange.apply({ kind: 'tick' })), ['cancel_after']);
   });
 
   it('switches the dead man’s switch off', () => {

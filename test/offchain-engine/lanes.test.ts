@@ -1,0 +1,82 @@
+import assert from 'node:assert/strict';
+import type { TimestampSeconds } from '../../src/domain/units.ts';
+import { Accounts } from '../../src/offchain-engine/accounts.ts';
+import { INT_SHIFT, LANE_SLOT, OrderPool } from '../../src/offchain-engine/book/order-pool.ts';
+import { decodeSnapshot, encodeSnapshot, stateHash } from '../../src/offchain-engine/engine.ts';
+import { Lanes } from '../../src/offchain-engine/lanes.ts';
+import { ALICE, digest, Exchange, rejection } from './support/exchange.ts';
+
+describe('lanes', () => {
+  it('are found again however many there are, and follow their orders when the table grows', () => {
+    const lanes = new Lanes(16);
+    const pool = new OrderPool();
+    for (let lane = 0; lane < 500; lane++) {
+      const at = lanes.open(lane % 7, lane, pool);
+      lanes.sequences[at] = lane;
+      lanes.digests[at] = digest(lane);
+      lanes.orders[at] = pool.allocate();
+      pool.ints[(lanes.orders[at]! << INT_SHIFT) + LANE_SLOT] = at;
+    }
+    for (let lane = 0; lane < 500; lane++) {
+      const at = lanes.find(lane % 7, lane);
+      assert.deepEqual([lanes.sequences[at], lanes.digests[at]], [lane, digest(lane)]);
+      assert.equal(pool.ints[(lanes.orders[at]! << INT_SHIFT) + LANE_SLOT], at);
+      assert.equal(lanes.find((lane + 1) % 7, lane), -1);
+    }
+  });
+
+  it('are dropped when dead, and only then', () => {
+    const lanes = new Lanes(16);
+    const pool = new OrderPool();
+    const accounts = new Accounts();
+    const account = accounts.open(ALICE);
+    for (const [lane, sequence, live] of [
+      [0, 10, 0],
+      [1, 30, 0],
+      [2, 20, 0],
+      [3, 5, 1],
+    ] as const) {
+      const at = lanes.open(account, lane, pool);
+      lanes.sequences[at] = sequence;
+      lanes.orders[at] = live;
+    }
+    lanes.sweepIfDue(30, pool, accounts);
+    assert.equal(lanes.count, 4);
+    lanes.sweepAt = 4;
+    lanes.sweepIfDue(30, pool, accounts);
+    assert.deepEqual(
+      [0, 1, 2, 3].map((lane) => lanes.find(account, lane) >= 0),
+      [false, true, false, true],
+    );
+    assert.equal(accounts.droppedSequence[account], 20);
+    assert.ok(lanes.sweepAt > 4);
+  });
+
+  it('that were dropped still refuse an older registered order, through a snapshot too', () => {
+    const exchange = new Exchange();
+    exchange.deposit(ALICE, 0, 1_000_000);
+    const used = exchange.place({ account: ALICE, side: 'buy', size: 1, price: 1, lane: 1 }).order;
+    exchange.cancel(used);
+    exchange.nowMs += 700_000;
+    exchange.engine.core.lanes.sweepAt = 1;
+    exchange.place({ account: ALICE, side: 'buy', size: 1, price: 1, lane: 2 });
+    const restored = decodeSnapshot(encodeSnapshot(exchange.engine));
+    assert.equal(stateHash(restored), stateHash(exchange.engine));
+    exchange.engine = restored;
+    const expiry = (Math.floor(exchange.nowMs / 1000) + 60) as TimestampSeconds;
+    const older = exchange.order({
+      account: ALICE,
+      side: 'buy',
+      size: 1,
+      price: 1,
+      lane: 1,
+      signature: '0x',
+      orderSequence: used.orderSequence,
+      expiry,
+    });
+    exchange.fact({ kind: 'orderRegistered', account: ALICE, digest: older.digest });
+    assert.equal(rejection(exchange.apply({ kind: 'placeOrder', order: older })), 'nonce_superseded');
+    const newer = { ...older, orderSequence: used.orderSequence + 1 };
+    assert.equal(rejection(exchange.apply({ kind: 'placeOrder', order: newer })), undefined);
+  });
+});
