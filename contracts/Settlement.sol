@@ -2,6 +2,7 @@
 pragma solidity 0.8.37;
 
 import { IVaultSettlement } from "./interfaces/IVault.sol";
+import { FastPath } from "./libraries/FastPath.sol";
 import { Hashes } from "./libraries/Hashes.sol";
 import { OrderHash } from "./libraries/OrderHash.sol";
 import { Raw } from "./libraries/Raw.sol";
@@ -45,6 +46,13 @@ abstract contract Settlement is Withdrawals, IVaultSettlement {
         uint256 lifeBase;
         uint256 takerFeeMax;
         uint256 makerFeeMax;
+        /// The account whose orders are read: its first record, the end of its pages, its present lane, the lowest lane and sequence that
+        /// may come next, the sequence below which its orders are cancelled.
+        uint256 firstRecord;
+        uint256 pagesEnd;
+        uint256 laneRecord;
+        uint256 lowestKey;
+        uint256 cutoff;
     }
 
     uint256 private constant _COUNT_BYTES = 9;
@@ -93,8 +101,6 @@ abstract contract Settlement is Withdrawals, IVaultSettlement {
     uint256 private constant _SAME_SIDE = 21;
     /// @dev Added to a reason when the maker order is at fault.
     uint256 private constant _MAKER_FAULT = 0x80;
-    /// @dev Above every number of filled lots.
-    uint256 private constant _REFUSED = 1 << 48;
 
     /// @inheritdoc IVaultSettlement
     function settle(
@@ -229,29 +235,29 @@ abstract contract Settlement is Withdrawals, IVaultSettlement {
             cursor = pass.start + _COUNT_BYTES;
             uint256 pointer = pass.markets;
             uint256 lowest = 0;
-            uint256 listedCount = _markets.length;
             for (uint256 i = 0; i < pass.marketCount; ++i) {
                 uint256 index = Raw.input(cursor) >> 240;
                 if (index < lowest) revert MalformedContent(cursor - pass.start);
                 lowest = index + 1;
                 cursor += 2;
-                _loadMarket(pointer, index, index < listedCount);
+                _loadMarket(pointer, index);
                 pointer += _MARKET_SIZE;
             }
         }
     }
 
-    function _loadMarket(uint256 pointer, uint256 index, bool isListed) private view {
+    function _loadMarket(uint256 pointer, uint256 index) private view {
         unchecked {
             Raw.store(pointer + _M_SHAPE, 0);
             Raw.store(pointer + _M_FEES, 0);
-            if (!isListed) return;
-            Market storage market = _markets[index];
+            // Not by the array's own access, which would read its length as well: an unlisted market has no base token.
             uint256 slot;
             assembly ("memory-safe") {
-                slot := market.slot
+                mstore(0, _markets.slot)
+                slot := add(keccak256(0, 0x20), mul(index, 3))
             }
             uint256 first = Raw.read(slot);
+            if (first == 0) return;
             uint256 second = Raw.read(slot + 1);
             uint256 delistedAt = (second >> 216) & _MASK_32;
             if (delistedAt != 0 && block.timestamp > DEPLOYED_AT + delistedAt + GRACE) return;
@@ -319,7 +325,7 @@ abstract contract Settlement is Withdrawals, IVaultSettlement {
         }
     }
 
-    /// @dev Reads and checks an account's orders. An order that fails a check stays in the table, marked with the reason.
+    /// @dev Reads and checks an account's orders, of which there is at least one.
     function _loadOrders(
         Pass memory pass,
         uint256 cursor,
@@ -329,54 +335,84 @@ abstract contract Settlement is Withdrawals, IVaultSettlement {
         uint256 record
     ) private view returns (uint256, uint256) {
         unchecked {
-            uint256 pagesEnd = record;
-            uint256 base = Raw.load(firstRecord);
-            uint256 cutoff = _cutoff(Raw.load(firstRecord + 0x20));
-            uint256 lowestKey = 0;
-            uint256 laneRecord = firstRecord;
-            while (count != 0) {
-                --count;
-                uint256 word = Raw.input(cursor);
-                if (word >> 200 < lowestKey) revert MalformedContent(cursor - pass.start);
-                lowestKey = (word >> 200) + 1;
-                uint256 slot = word >> 240;
-                if (slot != 0) {
-                    slot |= base | Slots.LANE;
-                    if (Raw.load(laneRecord) != slot) {
-                        laneRecord = record;
-                        record = _addRecord(record, slot);
-                    }
-                }
-                uint256 market = (word >> 192) & 0xff;
-                if (market >= pass.marketCount || (word >> 184) & 0xff > 79)
-                    revert MalformedContent(cursor - pass.start);
-                market = pass.markets + market * _MARKET_SIZE;
-                word = (word & ~uint256((1 << 56) - 1)) | (firstRecord << 32) | (market << 8);
-                uint256 second = (laneRecord + 0x20) << 24;
-                {
-                    uint256 shape = Raw.load(market + _M_SHAPE);
-                    uint256 page = _findPage(firstRecord, pagesEnd, (shape >> 24) & 0xff);
-                    uint256 quotePage = _findPage(firstRecord, pagesEnd, (shape >> 16) & 0xff);
-                    if (page == 0 || quotePage == 0) revert MalformedContent(cursor - pass.start);
-                    second |= (page << 72) | (quotePage << 48);
-                }
-                cursor += _ORDER_BYTES;
-                uint256 mark = _checkTerms(pass, word, cutoff);
-                uint256 tag;
-                uint256 kind = (word >> 188) & 7;
-                if (mark == 0)
-                    (mark, tag) = _checkAuthority(pass, word, base >> 96, cursor, Raw.load(laneRecord + 0x40), kind);
-                cursor +=
-                    kind < 2
-                        ? 64
-                        : kind == 4
-                            ? 20
-                            : 0;
-                Raw.store(order, word | mark);
-                Raw.store(order + 0x20, second | (tag << 96));
+            pass.firstRecord = firstRecord;
+            pass.pagesEnd = record;
+            pass.recordsEnd = record;
+            pass.laneRecord = firstRecord;
+            pass.lowestKey = 0;
+            pass.cutoff = _cutoff(Raw.load(firstRecord + 0x20));
+            // The first order apart from the others: called from two places, `_loadOrder` keeps a stack of its own.
+            cursor = _loadOrder(pass, cursor, order);
+            while (--count != 0) {
                 order += 0x40;
+                cursor = _loadOrder(pass, cursor, order);
             }
-            return (cursor, record);
+            return (cursor, pass.recordsEnd);
+        }
+    }
+
+    /// @dev An order that fails a check stays in the table, marked with the reason.
+    /// @return next calldata offset behind the order.
+    function _loadOrder(Pass memory pass, uint256 cursor, uint256 order) private view returns (uint256 next) {
+        unchecked {
+            uint256 word = Raw.input(cursor);
+            if (word >> 200 < pass.lowestKey) revert MalformedContent(cursor - pass.start);
+            pass.lowestKey = (word >> 200) + 1;
+            uint256 market = (word >> 192) & 0xff;
+            if (market >= pass.marketCount || (word >> 184) & 0xff > 79) revert MalformedContent(cursor - pass.start);
+            market = pass.markets + market * _MARKET_SIZE;
+            uint256 firstRecord = pass.firstRecord;
+            word = ((word >> 56) << 56) | (firstRecord << 32) | (market << 8);
+            uint256 laneRecord = firstRecord;
+            if (word >> 240 != 0) laneRecord = _laneRecord(pass, word >> 240);
+            uint256 shape = Raw.load(market + _M_SHAPE);
+            uint256 second;
+            if (shape & 0xffff0000 == 0) second = ((firstRecord + 0x20) << 72) | ((firstRecord + 0x20) << 48);
+            else second = _findPages(pass, shape, cursor);
+            uint256 kind = (word >> 188) & 7;
+            next = cursor + _ORDER_BYTES;
+            uint256 mark = 0;
+            if (FastPath.badTerms(word, shape, pass.cutoff, pass.sequenceMax, pass.expiryMin, pass.lifeBase) != 0)
+                mark = _checkTerms(pass, word, pass.cutoff);
+            if (mark == 0) {
+                uint256 tag;
+                (mark, tag) = _checkAuthority(
+                    pass,
+                    word,
+                    Raw.load(firstRecord) >> 96,
+                    next,
+                    Raw.load(laneRecord + 0x40),
+                    kind
+                );
+                second |= tag << 96;
+            }
+            Raw.store(order, word | mark);
+            Raw.store(order + 0x20, second | ((laneRecord + 0x20) << 24));
+            if (kind < 2) next += 64;
+            else if (kind == 4) next += 20;
+        }
+    }
+
+    /// @dev Orders rise by lane, so that a lane's orders follow each other and share its record.
+    function _laneRecord(Pass memory pass, uint256 lane) private view returns (uint256 record) {
+        unchecked {
+            uint256 slot = Raw.load(pass.firstRecord) | Slots.LANE | lane;
+            record = pass.laneRecord;
+            if (Raw.load(record) != slot) {
+                record = pass.recordsEnd;
+                pass.laneRecord = record;
+                pass.recordsEnd = _addRecord(record, slot);
+            }
+        }
+    }
+
+    /// @return pointers to the pages of base (from bit 72) and quote (from bit 48).
+    function _findPages(Pass memory pass, uint256 shape, uint256 cursor) private pure returns (uint256 pointers) {
+        unchecked {
+            uint256 page = _findPage(pass.firstRecord, pass.pagesEnd, (shape >> 24) & 0xff);
+            uint256 quotePage = _findPage(pass.firstRecord, pass.pagesEnd, (shape >> 16) & 0xff);
+            if (page == 0 || quotePage == 0) revert MalformedContent(cursor - pass.start);
+            return (page << 72) | (quotePage << 48);
         }
     }
 
@@ -623,6 +659,58 @@ abstract contract Settlement is Withdrawals, IVaultSettlement {
         unchecked {
             uint256 maker = pass.orders + (((fill >> 224) & _MASK_16) << 6);
             if (maker >= pass.ordersEnd) revert MalformedContent(cursor - pass.start);
+            if (_execute(fill, taker, maker, pass.takerFeeMax, pass.makerFeeMax) == 0) return 0;
+            reason = _reasonOf(pass, fill, taker, maker);
+            // The fast path refuses nothing that has no reason to be refused.
+            assert(reason != 0);
+        }
+    }
+
+    /// @return bad zero when executed; nothing has changed otherwise.
+    function _execute(
+        uint256 fill,
+        uint256 taker,
+        uint256 maker,
+        uint256 takerFeeMax,
+        uint256 makerFeeMax
+    ) private pure returns (uint256 bad) {
+        unchecked {
+            uint256 takerWord = Raw.load(taker);
+            uint256 makerWord = Raw.load(maker);
+            uint256 size = (fill >> 184) & _MASK_40;
+            uint256 market = (takerWord >> 8) & _MASK_24;
+            uint256 notional = size * ((makerWord >> 112) & _MASK_32) * Raw.load(market + _M_TICK_QUANTA);
+            bad = FastPath.badPair(takerWord, makerWord, notional);
+            if (bad != 0) return bad;
+            // From here on the pointers are the orders' second words, the fees amounts.
+            taker = Raw.load(taker + 0x20);
+            maker = Raw.load(maker + 0x20);
+            uint256 takerFee = (fill >> 168) & _MASK_16;
+            fill = (fill >> 152) & _MASK_16;
+            bad =
+                FastPath.badLane(takerWord, taker, size, takerFee, takerFeeMax) |
+                FastPath.badLane(makerWord, maker, size, fill, makerFeeMax);
+            if (bad != 0) return bad;
+            takerFee = (notional * takerFee) / 1_000_000;
+            fill = (notional * fill) / 1_000_000;
+            bad =
+                (takerWord >> 184) & 1 == 0
+                    ? FastPath.move(market, taker, maker, size, notional + takerFee, notional - fill)
+                    : FastPath.move(market, maker, taker, size, notional + fill, notional - takerFee);
+            if (bad != 0) return bad;
+            FastPath.advance(takerWord, taker, size);
+            FastPath.advance(makerWord, maker, size);
+        }
+    }
+
+    /// @return reason why a fill cannot be executed, in the order of docs/batch-format.md; zero when it can.
+    function _reasonOf(
+        Pass memory pass,
+        uint256 fill,
+        uint256 taker,
+        uint256 maker
+    ) private pure returns (uint256 reason) {
+        unchecked {
             uint256 takerWord = Raw.load(taker);
             uint256 makerWord = Raw.load(maker);
             uint256 size = (fill >> 184) & _MASK_40;
@@ -632,26 +720,24 @@ abstract contract Settlement is Withdrawals, IVaultSettlement {
             if (reason != 0) return reason;
             uint256 takerSecond = Raw.load(taker + 0x20);
             uint256 makerSecond = Raw.load(maker + 0x20);
-            uint256 takerFilled = _filledAfter(takerWord, takerSecond, size);
-            if (takerFilled >= _REFUSED) return takerFilled - _REFUSED;
-            uint256 makerFilled = _filledAfter(makerWord, makerSecond, size);
-            if (makerFilled >= _REFUSED) return (makerFilled - _REFUSED) | _MAKER_FAULT;
+            reason = _checkLane(takerWord, takerSecond, size);
+            if (reason != 0) return reason;
+            reason = _checkLane(makerWord, makerSecond, size);
+            if (reason != 0) return reason | _MAKER_FAULT;
             uint256 takerFee = (fill >> 168) & _MASK_16;
             if (takerFee > (takerWord >> 56) & _MASK_16 || takerFee > pass.takerFeeMax) return _FEE_TOO_HIGH;
             uint256 makerFee = (fill >> 152) & _MASK_16;
             if (makerFee > (makerWord >> 56) & _MASK_16 || makerFee > pass.makerFeeMax)
                 return _FEE_TOO_HIGH | _MAKER_FAULT;
-            takerFee = (notional * takerFee) / 1_000_000;
-            makerFee = (notional * makerFee) / 1_000_000;
-            if ((takerWord >> 184) & 1 == 0) {
-                reason = _move(market, takerSecond, makerSecond, size, notional + takerFee, notional - makerFee);
-                if (reason != 0) return reason == 1 ? _INSUFFICIENT_BALANCE : _INSUFFICIENT_BALANCE | _MAKER_FAULT;
-            } else {
-                reason = _move(market, makerSecond, takerSecond, size, notional + makerFee, notional - takerFee);
-                if (reason != 0) return reason == 1 ? _INSUFFICIENT_BALANCE | _MAKER_FAULT : _INSUFFICIENT_BALANCE;
-            }
-            _writeLane(takerWord, takerSecond, takerFilled);
-            _writeLane(makerWord, makerSecond, makerFilled);
+            uint256 base = size * Raw.load(market + _M_LOT_QUANTA);
+            uint256 shape = Raw.load(market + _M_SHAPE);
+            bool takerBuys = (takerWord >> 184) & 1 == 0;
+            (uint256 buyer, uint256 seller) = takerBuys ? (takerSecond, makerSecond) : (makerSecond, takerSecond);
+            uint256 cost = notional + (notional * (takerBuys ? takerFee : makerFee)) / 1_000_000;
+            if ((Raw.load((buyer >> 48) & _MASK_24) >> (shape & 0xff)) & Slots.MASK_64 < cost)
+                return takerBuys ? _INSUFFICIENT_BALANCE : _INSUFFICIENT_BALANCE | _MAKER_FAULT;
+            if ((Raw.load((seller >> 72) & _MASK_24) >> ((shape >> 8) & 0xff)) & Slots.MASK_64 < base)
+                return takerBuys ? _INSUFFICIENT_BALANCE | _MAKER_FAULT : _INSUFFICIENT_BALANCE;
         }
     }
 
@@ -674,58 +760,15 @@ abstract contract Settlement is Withdrawals, IVaultSettlement {
         }
     }
 
-    /// @return filled lots of the order after the fill, or `_REFUSED` + reason.
-    function _filledAfter(uint256 word, uint256 second, uint256 size) private pure returns (uint256 filled) {
+    /// @return reason zero when the order's lane takes the fill.
+    function _checkLane(uint256 word, uint256 second, uint256 size) private pure returns (uint256 reason) {
         unchecked {
             uint256 lane = Raw.load((second >> 24) & _MASK_24);
             uint256 sequence = (word >> 200) & _MASK_40;
             uint256 laneSequence = lane >> Slots.SEQUENCE_SHIFT;
-            if (laneSequence > sequence) return _REFUSED | _SUPERSEDED;
-            filled = size;
-            if (laneSequence == sequence) filled += (lane >> Slots.FILLED_SHIFT) & _MASK_40;
-            if (filled > (word >> 144) & _MASK_40) return _REFUSED | _OVERFILLED;
-        }
-    }
-
-    /// @dev After the balances, since lane 0 shares its word with them.
-    function _writeLane(uint256 word, uint256 second, uint256 filled) private pure {
-        unchecked {
-            uint256 pointer = (second >> 24) & _MASK_24;
-            uint256 rest =
-                word >> 240 == 0 ? Raw.load(pointer) & Slots.BELOW_FILLED : (second >> 96) << Slots.TAG_SHIFT;
-            Raw.store(
-                pointer,
-                (((word >> 200) & _MASK_40) << Slots.SEQUENCE_SHIFT) | (filled << Slots.FILLED_SHIFT) | rest
-            );
-        }
-    }
-
-    /// @dev Moves `size` lots from seller to buyer, `cost` quote quanta from the buyer, `proceeds` of them to the seller and the rest to the fees.
-    /// @return wanting 1 when the buyer has too little, else 2 when the seller has.
-    function _move(
-        uint256 market,
-        uint256 buyer,
-        uint256 seller,
-        uint256 size,
-        uint256 cost,
-        uint256 proceeds
-    ) private pure returns (uint256 wanting) {
-        unchecked {
-            uint256 shape = Raw.load(market + _M_SHAPE);
-            uint256 quoteShift = shape & 0xff;
-            uint256 baseShift = (shape >> 8) & 0xff;
-            uint256 base = size * Raw.load(market + _M_LOT_QUANTA);
-            uint256 buyerQuote = (buyer >> 48) & _MASK_24;
-            uint256 sellerBase = (seller >> 72) & _MASK_24;
-            if ((Raw.load(buyerQuote) >> quoteShift) & Slots.MASK_64 < cost) return 1;
-            if ((Raw.load(sellerBase) >> baseShift) & Slots.MASK_64 < base) return 2;
-            Raw.store(buyerQuote, Raw.load(buyerQuote) - (cost << quoteShift));
-            Raw.store(sellerBase, Raw.load(sellerBase) - (base << baseShift));
-            uint256 pointer = (buyer >> 72) & _MASK_24;
-            Raw.store(pointer, Raw.load(pointer) + (base << baseShift));
-            pointer = (seller >> 48) & _MASK_24;
-            Raw.store(pointer, Raw.load(pointer) + (proceeds << quoteShift));
-            Raw.store(market + _M_FEES, Raw.load(market + _M_FEES) + cost - proceeds);
+            if (laneSequence > sequence) return _SUPERSEDED;
+            if (laneSequence == sequence) size += (lane >> Slots.FILLED_SHIFT) & _MASK_40;
+            if (size > (word >> 144) & _MASK_40) return _OVERFILLED;
         }
     }
 }
