@@ -6,6 +6,13 @@ import { defineConfig } from 'hardhat/config';
 /** The compiler comes with the npm package `solc`, so that compiling needs no network and its version is locked like any other dependency. */
 const soljsonPath = createRequire(import.meta.url).resolve('solc/soljson.js');
 
+/**
+ * The compiler's own sequence of optimiser steps, but for the rematerialiser (m): it computes offsets and fields again where they are used,
+ * which costs the settlement loops several hundred gas a trade. More than 20,000 runs and the vault's creation code passes its size limit.
+ */
+const YUL_STEPS =
+  'dhfoDgvulfnTUtnIf[xa[r]EscLMcCTUtTOntnfDIulLculVcul [j]Tpeulxa[rul]xa[r]cLgvifCTUca[r]LSsTFOtfDnca[r]Iulc]jul[jul] VcTOcul jul:fDnTOcu';
+
 export default defineConfig({
   plugins: [hardhatToolboxMochaEthers],
   solidity: {
@@ -16,7 +23,11 @@ export default defineConfig({
         settings: {
           evmVersion: 'prague',
           viaIR: true,
-          optimizer: { enabled: true, runs: 20000, details: { yul: true, yulDetails: { stackAllocation: true, optimizerSteps: 'dhfoDgvulfnTUtnIf[xa[r]EscLMcCTUtTOntnfDIulLculVcul [j]Tpeulxa[rul]xa[r]cLgvifCTUca[r]LSsTFOtfDnca[r]Iulc]jul[jul] VcTOcul jul:fDnTOcu' } } },
+          optimizer: {
+            enabled: true,
+            runs: 20_000,
+            details: { yul: true, yulDetails: { stackAllocation: true, optimizerSteps: YUL_STEPS } },
+          },
         },
       },
     ],
@@ -30,6 +41,10 @@ export default defineConfig({
       reporter: fileURLToPath(new URL('./scripts/mocha-count-reporter.cjs', import.meta.url)),
       timeout: 60_000,
       forbidOnly: true,
+    },
+    solidity: {
+      fuzz: { runs: 256 },
+      invariant: { runs: 4, depth: 60, failOnRevert: true },
     },
   },
   networks: {

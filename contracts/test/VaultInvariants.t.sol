@@ -76,8 +76,10 @@ contract VaultDriver {
         asset %= 2;
         amount = 1 + (amount % 100_000_000);
         tokens[asset].mint(address(this), amount);
-        VAULT.deposit(address(tokens[asset]), amount, actors[actor]);
-        books[actors[actor]][asset] += amount;
+        // Refused while paused; then nothing is booked.
+        try VAULT.deposit(address(tokens[asset]), amount, actors[actor]) {
+            books[actors[actor]][asset] += amount;
+        } catch {}
     }
 
     /// @notice One trade between two owners; some are bad in one way or another.
