@@ -7,7 +7,6 @@
 
 import type { ChainFacts } from '../../src/api/context.ts';
 import { createApiServer } from '../../src/api/server.ts';
-import { createRpcPool } from '../../src/chain/rpc-pool.ts';
 import { createSignaturePool } from '../../src/chain/signature-pool.ts';
 import type { Hex, TimestampMs } from '../../src/domain/units.ts';
 import { createInProcessTransport } from '../../src/messaging/in-process.ts';
@@ -22,6 +21,7 @@ import { migrate, openDatabase } from '../../src/storage/database.ts';
 import { PostgresJournalReader } from '../../src/storage/journal/read-journal.ts';
 import { Projector } from '../../src/storage/projections/projector.ts';
 import { PostgresSnapshots } from '../../src/storage/snapshots.ts';
+import { createInventedNode } from './invented-node.ts';
 import { CHAIN_ID, DOMAIN, deployedAtMs, traders, VAULT, vaultEvents } from './orders.ts';
 import { watchTasks } from './watch-tasks.ts';
 
@@ -30,7 +30,7 @@ const startedMs = Number(started);
 const logger = createLogger('warn', 'bench');
 const longestTask = watchTasks();
 const ENGINE_KEY: Hex = `0x${'42'.repeat(32)}`;
-/** Nobody asks it: what the chain would say is in the database already. */
+/** Nobody listens there: what the chain would say is in the database already, or invented. */
 const NO_NODE = 'http://127.0.0.1:1';
 
 const chain: ChainFacts = {
@@ -63,7 +63,7 @@ const engine = await startEngineService({
     logger,
     databaseUrl: url,
     rpcUrls: [NO_NODE],
-    rpc: createRpcPool([NO_NODE]),
+    rpc: createInventedNode(),
     chain,
     finality: { kind: 'confirmations', count: 1 },
     owner: `bench ${process.pid}`,

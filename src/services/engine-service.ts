@@ -21,12 +21,14 @@ import { SYSTEM_CLOCK } from '../offchain-engine/sequencer/command-clock.ts';
 import { type Leading, leadJournal } from '../offchain-engine/sequencer/lead.ts';
 import type { SealPolicy } from '../offchain-engine/sequencer/sealing.ts';
 import { createJournalCommands } from '../settlement/journal-commands.ts';
-import { createPublisher } from '../settlement/publish-batch.ts';
+import { createPublisher, type Publisher } from '../settlement/publish-batch.ts';
 import { decideSeal } from '../settlement/seal-policy.ts';
 import type { EngineSigner } from '../settlement/signers.ts';
+import { type BaseFeeWatch, startBaseFeeWatch } from '../settlement/watch-base-fees.ts';
 import { PostgresJournal } from '../storage/journal/postgres-journal.ts';
 import { PostgresLeadership } from '../storage/leadership.ts';
 import type { OperatorDecision } from '../storage/operator-requests.ts';
+import { seenSequence } from '../storage/seen-sequence.ts';
 import { PostgresSnapshots } from '../storage/snapshots.ts';
 import type { Settings } from './config.ts';
 import { ENGINE_FORM } from './engine-form.ts';
@@ -48,6 +50,8 @@ const PARAMETERS: MarketParameters = {
 };
 
 const PUBLISH_RETRY_MS = 500;
+/** However cheap gas is, trades gather for this part of their longest wait: each batch has a fixed cost. */
+const SEAL_EARLIEST_DIVISOR = 4;
 
 export type EngineServiceOptions = {
   readonly context: ProcessContext;
@@ -85,14 +89,14 @@ export async function startEngineService(options: EngineServiceOptions): Promise
   failure.promise.catch(() => undefined);
 
   let engine: Engine | undefined;
-  const publishing = createBatchPublishing(
-    options,
-    await readVaultEpoch(options.context),
-    () => engine,
-    failure.reject,
-  );
+  const publishing = createBatchPublishing(options, () => engine, failure.reject);
   const onProblem = ({ message, cause }: { message: string; cause: unknown }): void =>
     logger.warn({ err: cause }, message);
+  // Gas on the local chain costs nothing.
+  const baseFees =
+    settings.RPC_URL === undefined
+      ? undefined
+      : startBaseFeeWatch({ rpc: options.context.rpc, onWarning: options.context.warn });
 
   const leading = await leadJournal({
     journal,
@@ -110,7 +114,8 @@ export async function startEngineService(options: EngineServiceOptions): Promise
       withdrawalFees: [],
     },
     sign: createRowSigner(options.engineKey, chain.domain),
-    seal: createSealPolicy(settings),
+    seal: createSealPolicy(settings, baseFees),
+    knownSequence: await seenSequence(pool),
     snapshotEveryCommands: settings.SNAPSHOT_COMMANDS,
     // Only the local chain runs on laptops, which sleep.
     ...(settings.RPC_URL === undefined ? { clockStepMaxMs: Number.POSITIVE_INFINITY } : {}),
@@ -152,6 +157,7 @@ export async function startEngineService(options: EngineServiceOptions): Promise
     await stopOperatorRequests();
     await feed.stop();
     for (const end of stopServing) await end();
+    await baseFees?.stop();
     await sequencer.stop();
     await publishing.idle();
     await saveFinalSnapshot(journal, snapshots, leading.engine);
@@ -183,40 +189,43 @@ async function committed(
   if (kind === 'unknown') throw new ExchangeError('STATUS_UNKNOWN', `whether the engine took ${what} is not known`);
 }
 
-/** A batch is sealed when it is full or its oldest trade or withdrawal is due. */
-function createSealPolicy(settings: Settings): SealPolicy {
+/** A batch is sealed when it is full or its oldest trade or withdrawal is due; where gas costs, also earlier while it is cheap. */
+function createSealPolicy(settings: Settings, baseFees: BaseFeeWatch | undefined): SealPolicy {
   const seal = {
     tradesMax: settings.SEAL_TRADES,
     withdrawalsMax: 50,
     tradeAgeMaxMs: settings.SEAL_AGE_MS,
     withdrawalAgeMaxMs: settings.SEAL_AGE_MS,
-    ageMinMs: settings.SEAL_AGE_MS,
+    ageMinMs: settings.SEAL_AGE_MS / SEAL_EARLIEST_DIVISOR,
   };
-  return (facts) => decideSeal(facts, seal, undefined);
+  return (facts) => decideSeal(facts, seal, baseFees?.current());
 }
 
 /** Sealed batches go to the outbox in order, tried again while the database is away; anything else that fails ends the process. */
 function createBatchPublishing(
   options: EngineServiceOptions,
-  epochMin: number,
   engine: () => Engine | undefined,
   fail: (error: unknown) => void,
 ) {
   const { pool } = options;
   const { chain, logger } = options.context;
-  const publisher = createPublisher({
-    pool,
-    domain: chain.domain,
-    signer: options.engineSigner,
-    readCommands: createJournalCommands(pool),
-    market: (index) => engine()?.core.markets[index]?.market,
-    epochMin,
-  });
+  // Made with the first batch: an engine leads, and orders match, while no node answers.
+  const makePublisher = async (): Promise<Publisher> =>
+    createPublisher({
+      pool,
+      domain: chain.domain,
+      signer: options.engineSigner,
+      readCommands: createJournalCommands(pool),
+      market: (index) => engine()?.core.markets[index]?.market,
+      epochMin: await readVaultEpoch(options.context),
+    });
+  let publisher: Publisher | undefined;
   let last: Promise<void> = Promise.resolve();
 
   const publishOne = async (batch: SealedBatch, row: JournalRow, sealedAtMs: number): Promise<void> => {
     for (;;) {
       try {
+        publisher ??= await makePublisher();
         await publisher.publish({ batch, journalHash: row.hash, sealedAtMs });
         options.onPublished?.();
         return;
