@@ -29,8 +29,11 @@ if (node === undefined) {
   process.exit(2);
 }
 const main = fileURLToPath(new URL('../src/cli/main.ts', import.meta.url));
+const cache = fileURLToPath(new URL('../node_modules/.cache/compiled', import.meta.url));
 const child = spawn(node, ['--disable-warning=ExperimentalWarning', main, ...process.argv.slice(2)], {
   stdio: 'inherit',
+  // Halves the time to start; where the directory cannot be written, nothing is lost.
+  env: { NODE_COMPILE_CACHE: cache, ...process.env },
 });
 // Ctrl-C reaches the child by itself; it decides when to end. What is sent to this process alone is passed on.
 process.on('SIGINT', () => undefined);
