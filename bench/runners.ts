@@ -342,7 +342,7 @@ export class EngineRunner implements Runner {
     fact({ kind: 'marketListed', market });
     for (let user = 0; user < USERS * 2; user++) {
       for (const asset of [0, 1])
-        fact({ kind: 'depositCredited', account: address(user + 1), asset, amount: 2 ** 51 / (USERS * 2) - 1 });
+        fact({ kind: 'depositCredited', account: address(user + 1), asset, amount: Math.floor(2 ** 51 / (USERS * 2)) });
     }
     const ticket = this.#ticket;
     ticket.market = 0;

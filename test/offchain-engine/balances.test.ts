@@ -2,12 +2,14 @@ import assert from 'node:assert/strict';
 import { WITHDRAWAL_REJECT_REASONS } from '../../src/domain/reasons.ts';
 import type { PriceTicks, Quanta, TimestampSeconds } from '../../src/domain/units.ts';
 import { decodeSnapshot, encodeSnapshot } from '../../src/offchain-engine/engine.ts';
+import { SEQUENCE_AHEAD_MAX_MS } from '../../src/offchain-engine/state.ts';
 import {
   ALICE,
   all,
   BASE,
   BOB,
   CAROL,
+  DEPLOYED_MS,
   Exchange,
   FEES,
   only,
@@ -184,7 +186,7 @@ describe('withdrawals', () => {
     { reason: 'fee_above_maximum', terms: { maxFee: 4 as Quanta } },
     { reason: 'expired', terms: { expiry: SECONDS as TimestampSeconds } },
     { reason: 'expiry_too_far', terms: { expiry: (SECONDS + 31 * 86_400) as TimestampSeconds } },
-    { reason: 'sequence_in_future', terms: { withdrawalSequence: 3_600_000 + 120_001 } },
+    { reason: 'sequence_in_future', terms: { withdrawalSequence: START_MS - DEPLOYED_MS + SEQUENCE_AHEAD_MAX_MS + 1 } },
     {
       reason: 'nonce_reused',
       terms: { withdrawalSequence: 50 },
