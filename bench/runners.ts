@@ -202,7 +202,7 @@ class NarratingBook {
 
 /**
  * The full engine through its integer interface: accounts, locks, fees, lanes, expiries, self-trade prevention, events,
- * batches sealed every 200 trades and settled four batches later. Buyers and sellers are different accounts, so that
+ * batches sealed as soon as they are full and settled four batches later. Buyers and sellers are different accounts, so that
  * prevention is checked on every trade and, as in the oracle, never prevents one.
  */
 export class EngineRunner implements Runner {

@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict';
 import fc from 'fast-check';
+import { BATCH_TRADES_MAX } from '../../src/domain/batches.ts';
 import { EngineBook } from './support/engine-book.ts';
 import { type BookOrder, type MatchingBook, NaiveBook } from './support/naive-book.ts';
 
@@ -89,9 +90,9 @@ for (const [name, create] of BOOKS) {
     });
 
     it('stops a run at the trades that one batch holds, and cancels the rest', () => {
-      for (let id = 1; id <= 201; id++) book.submit(order(id, 'sell', 1, 100));
-      const { trades, done } = book.submit(order(999, 'buy', 300, 100, { account: 1 }));
-      assert.equal(trades.length, 200);
+      for (let id = 1; id <= BATCH_TRADES_MAX + 1; id++) book.submit(order(id, 'sell', 1, 100));
+      const { trades, done } = book.submit(order(999, 'buy', BATCH_TRADES_MAX + 9, 100, { account: 1 }));
+      assert.equal(trades.length, BATCH_TRADES_MAX);
       assert.equal(done.at(-1), '999 too_many_trades');
       assert.deepEqual(book.levels(), { buy: [], sell: [[100, 1]] });
     });
