@@ -10,6 +10,7 @@
  * Bugs in contracts are compiled, and the creation code that tests deploy is generated anew.
  */
 import { execFile } from 'node:child_process';
+import { rmSync } from 'node:fs';
 import { cp, mkdir, mkdtemp, readFile, rm, symlink, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { delimiter, dirname, join } from 'node:path';
@@ -19,7 +20,8 @@ import { PLANTED_BUGS, type PlantedBug, type PromiseName, TEST_OF_PROMISE } from
 import { PROJECT_DIRECTORY } from './run-command.ts';
 
 const run = promisify(execFile);
-const RUN_TIMEOUT_MS = 5 * 60_000;
+/** Compiling the contracts takes a minute or two on an idle machine. */
+const RUN_TIMEOUT_MS = 15 * 60_000;
 const OUTPUT_BYTES_MAX = 64 * 1024 * 1024;
 /** What compiling leaves behind, so that an unchanged contract is not compiled again. */
 const COMPILED = ['artifacts', 'cache'];
@@ -123,8 +125,10 @@ async function main(): Promise<void> {
   const bugs = chosenBugs(process.argv.slice(2));
   const promises = [...new Set(bugs.map(({ promise }) => promise))];
   const copy = await copyProject();
-  const end = (): void => process.exit(130);
-  process.once('SIGINT', end);
+  process.once('SIGINT', () => {
+    rmSync(copy, { recursive: true, force: true });
+    process.exit(130);
+  });
   let bad = 0;
   try {
     if (bugs.some(({ file }) => file.endsWith('.sol'))) await runTool(copy, 'hardhat', ['compile']);
