@@ -6,6 +6,7 @@
  * what refused it may have changed. Beyond that memory the engine itself refuses a nonce that was used.
  */
 import type { UserCommand } from '../domain/commands.ts';
+import type { NewOrder } from '../domain/orders.ts';
 import type { CommandHandler, CommandReply } from './port.ts';
 
 const REPLIES_KEPT = 4096;
@@ -36,7 +37,11 @@ export function deduplicateCommands(handler: CommandHandler): CommandHandler {
 function contentKey(command: UserCommand): string | undefined {
   switch (command.kind) {
     case 'placeOrder':
-    case 'replaceOrder':
+      return orderKey(command.order);
+    case 'replaceOrder': {
+      const { account, lane, orderSequence } = command.replaced;
+      return `${orderKey(command.order)}/${account}/${lane}/${orderSequence}`;
+    }
     case 'requestWithdrawal':
       return JSON.stringify(command);
     case 'cancelOrder':
@@ -44,6 +49,12 @@ function contentKey(command: UserCommand): string | undefined {
     case 'cancelAfter':
       return undefined;
   }
+}
+
+/** The digest stands for all that was signed, its signature for the signer; the rest is what was said around them. */
+function orderKey({ digest, signature, clientOrderId, selfTradePrevention, stop }: NewOrder): string {
+  const trigger = stop === undefined ? '' : `${stop.direction}${stop.triggerPriceTicks}`;
+  return `${digest}/${signature}/${selfTradePrevention}/${trigger}/${clientOrderId}`;
 }
 
 function isAccepted(reply: CommandReply): boolean {

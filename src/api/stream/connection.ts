@@ -19,6 +19,9 @@ const PING_INTERVAL_MS = 20_000;
 /** Why we closed. 1001: we are shutting down, connect again. */
 export const CLOSE_CODES = { loginEnded: 4001, slowConsumer: 4008, tooManyConnections: 4029 } as const;
 
+/** The TCP socket below, so that what is sent together is written together. */
+export type Wire = { readonly cork: () => void; readonly uncork: () => void };
+
 /** The part of `ws` that is used, so that a test can stand in for a socket that never reads. */
 export type Socket = Pick<WebSocket, 'send' | 'close' | 'terminate' | 'ping' | 'on' | 'bufferedAmount' | 'readyState'>;
 
@@ -26,6 +29,8 @@ const OPEN = 1;
 
 export class Connection implements ChannelSubscriber {
   readonly #socket: Socket;
+  readonly #wire: Wire | undefined;
+  #isCorked = false;
   readonly #channels = new Map<string, Channel>();
   readonly #stale = new Set<Channel>();
   readonly #pinger: NodeJS.Timeout;
@@ -38,8 +43,9 @@ export class Connection implements ChannelSubscriber {
   /** Requests under way. */
   pending = 0;
 
-  constructor(socket: Socket) {
+  constructor(socket: Socket, wire?: Wire) {
     this.#socket = socket;
+    this.#wire = wire;
     this.#pinger = setInterval(() => this.#ping(), PING_INTERVAL_MS);
     socket.on('pong', () => {
       this.#answeredPing = true;
@@ -53,7 +59,7 @@ export class Connection implements ChannelSubscriber {
   /** Answers, errors, snapshots on request: never left out. */
   send(message: object | string): void {
     if (this.#socket.readyState !== OPEN) return;
-    this.#socket.send(typeof message === 'string' ? message : JSON.stringify(message));
+    this.#write(typeof message === 'string' ? message : JSON.stringify(message));
     if (this.#socket.bufferedAmount > HARD_BYTES) this.#closeSlow();
   }
 
@@ -63,7 +69,7 @@ export class Connection implements ChannelSubscriber {
       this.#fallBehind(channel);
       return;
     }
-    this.#socket.send(text);
+    this.#write(text);
   }
 
   /** False when the socket follows it already. */
@@ -98,6 +104,19 @@ export class Connection implements ChannelSubscriber {
     clearInterval(this.#pinger);
     clearInterval(this.#catchUp);
     for (const key of this.followed()) this.unfollow(key);
+  }
+
+  /** One write to the system for all that is sent before the event loop goes on: a commit acknowledges many orders at once. */
+  #write(text: string): void {
+    if (this.#wire !== undefined && !this.#isCorked) {
+      this.#isCorked = true;
+      this.#wire.cork();
+      process.nextTick(() => {
+        this.#isCorked = false;
+        this.#wire?.uncork();
+      });
+    }
+    this.#socket.send(text);
   }
 
   #ping(): void {

@@ -44,7 +44,7 @@ export function registerStream(app: ApiInstance, context: ApiContext): void {
       socket.close(CLOSE_CODES.tooManyConnections, 'too many connections');
       return;
     }
-    const connection = new Connection(socket);
+    const connection = new Connection(socket, request.raw.socket);
     connections.set(connection, address);
     const session = new Session(connection, {
       context,

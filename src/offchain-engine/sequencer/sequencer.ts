@@ -27,7 +27,7 @@ import {
 import { ExchangeError } from '../../domain/errors.ts';
 import type { AppliedCommand } from '../../domain/events.ts';
 import type { JournalRow } from '../../domain/journal.ts';
-import type { JournalSequence, TimestampMs } from '../../domain/units.ts';
+import type { Hex, JournalSequence, TimestampMs } from '../../domain/units.ts';
 import type { CommandClock } from './command-clock.ts';
 import { CommandQueue, type QueueBounds, type QueuedCommand } from './command-queue.ts';
 import { type BuiltRow, buildRow, receiptFor } from './journal-row.ts';
@@ -66,6 +66,7 @@ type Row = {
 type CommittedRow = Row & { readonly committedAtMs: TimestampMs };
 
 const ROW_COMMANDS_MAX = 512;
+const REPLIES_PER_TURN = 64;
 /** How often an idle leader renews its lease: several times before it runs out. */
 export const RENEW_EVERY_MS = 400;
 /** A seal that changed nothing is not repeated sooner. */
@@ -325,13 +326,7 @@ export class Sequencer<Engine extends LeadingEngine> {
     }
     if (this.#decisionUnderWay === committed.built) this.#decisionUnderWay = undefined;
     committed.signature.then(
-      (signature) => {
-        for (const [index, queued] of committed.queued.entries()) {
-          const { sequence, timestampMs, events } = applied[index] as AppliedCommand;
-          const receipt = queued && receiptFor(committed.built, index, signature);
-          if (receipt) queued.settle({ kind: 'committed', sequence, timestampMs, events, receipt });
-        }
-      },
+      (signature) => this.#acknowledge(committed, applied, signature, 0),
       (cause: unknown) => {
         this.#options.onProblem({ message: `the receipts of row ${row.hash} could not be signed`, cause });
         settleAll(committed, { kind: 'unknown' });
@@ -339,6 +334,18 @@ export class Sequencer<Engine extends LeadingEngine> {
       },
     );
     this.#options.snapshots.offer(row);
+  }
+
+  /** What a reply sets off runs in the same turn of the event loop, so a large row is answered over several. */
+  #acknowledge(committed: CommittedRow, applied: readonly AppliedCommand[], signature: Hex, first: number): void {
+    const next = first + REPLIES_PER_TURN;
+    for (const [offset, queued] of committed.queued.slice(first, next).entries()) {
+      if (queued === undefined) continue;
+      const { sequence, timestampMs, events } = applied[first + offset] as AppliedCommand;
+      const receipt = receiptFor(committed.built, first + offset, signature);
+      queued.settle({ kind: 'committed', sequence, timestampMs, events, receipt });
+    }
+    if (next < committed.queued.length) setImmediate(() => this.#acknowledge(committed, applied, signature, next));
   }
 
   /** Sleeps until a command arrives, a deadline is due, the sealing policy wants to be asked, or the sequencer is to stop. */
