@@ -81,6 +81,11 @@ export type ApiDependencies = {
   readonly webDirectory?: string | undefined;
   /** True, or the addresses of the proxies whose X-Forwarded-For is believed. */
   readonly trustProxy?: boolean | string;
+  /**
+   * Journal rows are public only this long after their commit. A refused order stays validly signed until its sequence is too old (10 minutes):
+   * published sooner, anybody could place it again without its unsigned conditions (stop, replaces). 0, the default, is for closed set-ups.
+   */
+  readonly journalDelayMs?: number;
   readonly metrics?: Registry | undefined;
   readonly rateLimitRedis?: RateLimitRedis | undefined;
   /** Time to receive a whole request; 15 s by default. */

@@ -9,6 +9,7 @@ import type { Pool } from 'pg';
 import type { ChainCommand } from '../domain/commands.ts';
 import type { ChainEventSequence } from '../domain/units.ts';
 import { decodeChainFact } from '../storage/chain-facts.ts';
+import { openIncident } from '../storage/incidents.ts';
 
 export type FeedOptions = {
   readonly pool: Pool;
@@ -40,7 +41,7 @@ export function startFeed(options: FeedOptions): Feed {
   /** @returns whether there may be more at once */
   const feedOnce = async (): Promise<boolean> => {
     const applied = await options.lastAppliedSequence();
-    const commands = await readFinalEvents(pool, applied, inFlightMax);
+    const commands = await beforeForeignBatch(pool, await readFinalEvents(pool, applied, inFlightMax));
     const outcomes = await Promise.allSettled(commands.map((command) => submit(command)));
     const failed = outcomes.find((outcome) => outcome.status === 'rejected');
     if (failed !== undefined) throw failed.reason;
@@ -69,6 +70,31 @@ export function startFeed(options: FeedOptions): Feed {
       await done;
     },
   };
+}
+
+/**
+ * The commands up to the first settled batch that is not the one in the outbox; without any, commands as they are.
+ * Only a stolen engine key can settle other content. The ledger must not take it for its own: feeding rests, with an incident, until
+ * people have decided.
+ * @throws Error when the first command is such a batch
+ */
+async function beforeForeignBatch(pool: Pool, commands: readonly ChainCommand[]): Promise<readonly ChainCommand[]> {
+  for (const [index, command] of commands.entries()) {
+    if (command.kind !== 'batchSettled') continue;
+    const { rows } = await pool.query<{ content_hash: Buffer }>(
+      'SELECT content_hash FROM batches WHERE batch_id = $1',
+      [command.batchId],
+    );
+    const [row] = rows;
+    const expected = row === undefined ? undefined : `0x${row.content_hash.toString('hex')}`;
+    if (expected === command.contentHash) continue;
+    if (index > 0) return commands.slice(0, index);
+    const summary = `The vault settled other content as batch ${command.batchId} than the engine sealed`;
+    const details = { batchId: command.batchId, settled: command.contentHash, sealed: expected };
+    await openIncident(pool, { kind: 'batch_other_content', summary, details });
+    throw new Error(summary);
+  }
+  return commands;
 }
 
 /**

@@ -8,12 +8,12 @@
  */
 import {
   BATCH_TRADES_MAX,
-  BATCH_WITHDRAWALS_MAX,
   type BatchOrder,
   type SealedBatch,
   SKIP_REASONS,
   type SkipReason,
   type SkipReasonCode,
+  withdrawalsBeside,
 } from '../domain/batches.ts';
 import type { ChainFact } from '../domain/commands.ts';
 import type {
@@ -88,7 +88,7 @@ export function sealBatch(state: EngineState, tradesMax: number, withdrawalsMax:
   const end = endOfRuns(state, Math.min(tradesMax, BATCH_TRADES_MAX));
   const takeWithdrawals = state.withdrawalsHalted
     ? 0
-    : Math.min(withdrawalsMax, BATCH_WITHDRAWALS_MAX, state.withdrawals.length);
+    : Math.min(withdrawalsMax, withdrawalsBeside(end - state.trades.head), state.withdrawals.length);
   if (end === state.trades.head && takeWithdrawals === 0) return undefined;
   const withdrawals = state.withdrawals.splice(0, takeWithdrawals);
   const batch = copyOut(state, end, withdrawals);

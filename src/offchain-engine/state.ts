@@ -21,8 +21,8 @@ import { UnsealedTrades } from './trades.ts';
 
 /** An order may live for 30 days; the contract holds the same cap. */
 export const ORDER_LIFE_MAX_SECONDS = 30 * 24 * 60 * 60;
-/** A sequence may lie this far ahead of the command's time; the contract holds the same bound. */
-export const SEQUENCE_AHEAD_MAX_MS = 120_000;
+/** A sequence may lie this far ahead of the command's time: half of what the contract allows by the block's time, which runs behind. */
+export const SEQUENCE_AHEAD_MAX_MS = 60_000;
 /** Orders the engine remembers at most: live ones, and those named by unsealed trades. */
 export const ORDERS_MAX = 4_000_000;
 

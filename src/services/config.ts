@@ -70,6 +70,19 @@ const Settings = Type.Object({
   FINALITY: Type.Optional(
     Type.String({ pattern: '^(finalized|[0-9]{1,4})$', description: '`finalized`, or a number of confirmations.' }),
   ),
+  JOURNAL_DELAY_SECONDS: Type.Optional(
+    Type.Integer({
+      minimum: 0,
+      maximum: 604_800,
+      description: 'Journal rows are public this long after their commit; 900, or 0 on the local chain, when absent.',
+    }),
+  ),
+  TRUST_PROXY: Type.Optional(
+    Type.String({
+      pattern: '^([0-9]{1,2}|[0-9a-fA-F.:/, ]+)$',
+      description: 'Proxies in front: their number, or their addresses.',
+    }),
+  ),
   DATA_DIRECTORY: Type.String({ default: '.tallystick', description: 'Where embedded services keep their files.' }),
   DEMO_TRADERS: Type.Optional(
     Type.Union([Type.Literal('on'), Type.Literal('off')], {

@@ -13,7 +13,7 @@ import { ExchangeError } from '../domain/errors.ts';
 import type { AppliedCommand } from '../domain/events.ts';
 import type { JournalRow } from '../domain/journal.ts';
 import type { MarketParameters } from '../domain/markets.ts';
-import { type Hash, type Hex, type JournalSequence, type Ppm, quanta } from '../domain/units.ts';
+import { type Address, type Hash, type Hex, type JournalSequence, type Ppm, quanta } from '../domain/units.ts';
 import { startFeed } from '../indexer/feed-engine.ts';
 import type { BookSnapshot, Level, Transport } from '../messaging/port.ts';
 import type { Engine } from '../offchain-engine/engine.ts';
@@ -34,10 +34,12 @@ import type { Settings } from './config.ts';
 import { ENGINE_FORM } from './engine-form.ts';
 import { startOperatorRequests } from './operator-requests.ts';
 import type { ProcessContext } from './process-context.ts';
+import { requireActiveKey } from './vault-place.ts';
 
 const LIMITS: EngineLimits = {
   openOrdersPerAccountMax: 500,
-  batchesInFlightMax: 64,
+  // Bounds memory; the age below is what turns markets cancel-only when settlement lags behind.
+  batchesInFlightMax: 2_048,
   unsettledAgeMaxMs: 30 * 60_000,
   orderAgeMaxMs: 10 * 60_000,
 };
@@ -109,7 +111,8 @@ export async function startEngineService(options: EngineServiceOptions): Promise
       chainId: chain.chainId,
       vault: chain.vault,
       deployedAtMs: chain.deployedAtMs,
-      limits: LIMITS,
+      // What was matched must settle while cancellations do not bind yet.
+      limits: { ...LIMITS, unsettledAgeMaxMs: Math.min(LIMITS.unsettledAgeMaxMs, chain.graceSeconds * 500) },
       defaultParameters: PARAMETERS,
       withdrawalFees: [],
     },
@@ -217,7 +220,7 @@ function createBatchPublishing(
       signer: options.engineSigner,
       readCommands: createJournalCommands(pool),
       market: (index) => engine()?.core.markets[index]?.market,
-      epochMin: await readVaultEpoch(options.context),
+      epochMin: await readVaultEpoch(options.context, options.engineSigner.address),
     });
   let publisher: Publisher | undefined;
   let last: Promise<void> = Promise.resolve();
@@ -250,11 +253,16 @@ function createBatchPublishing(
   };
 }
 
-/** The oldest epoch whose batches the vault takes. */
-function readVaultEpoch({ rpc, chain }: ProcessContext): Promise<number> {
+/**
+ * The oldest epoch whose batches the vault takes.
+ * @throws ExchangeError CONFIGURATION when the vault takes batches from another key: ours was revoked since the process started
+ */
+function readVaultEpoch({ rpc, chain }: ProcessContext, ours: Address): Promise<number> {
   return rpc.run(async (endpoint) => {
     const head = (await endpoint.request('eth_getBlockByNumber', ['latest', false])) as { hash: Hash };
-    return (await inspectVault(endpoint, chain.vault, [], head.hash)).epoch;
+    const { epoch, engineKey } = await inspectVault(endpoint, chain.vault, [], head.hash);
+    requireActiveKey(engineKey, ours);
+    return epoch;
   });
 }
 

@@ -10,6 +10,7 @@ import { MarketDataView, type PublicTrade, RECENT_TRADES_MAX } from '../messagin
 import type { Transport } from '../messaging/port.ts';
 import { ProjectionWaiter } from '../storage/queries/progress.ts';
 import { listTrades } from '../storage/queries/trades.ts';
+import { LOCAL_CHAIN_ID } from './local-node.ts';
 import type { ProcessContext } from './process-context.ts';
 
 export type GatewayServiceOptions = {
@@ -58,6 +59,8 @@ export async function startGatewayService(options: GatewayServiceOptions): Promi
     logger,
     metrics: options.metrics,
     webDirectory: WEB_DIRECTORY,
+    journalDelayMs: (settings.JOURNAL_DELAY_SECONDS ?? (chain.chainId === LOCAL_CHAIN_ID ? 0 : 900)) * 1000,
+    trustProxy: settings.TRUST_PROXY ?? false,
   });
   const url = await server.listen({ host: settings.HOST, port: settings.PORT });
   return {

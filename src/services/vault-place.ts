@@ -19,6 +19,9 @@ const FACTS_ABI = parseAbi([
   'function WRAPPED_NATIVE() view returns (address)',
 ]);
 
+/** Fewer confirmations than this are for the local chain only: what was credited must not vanish in a reorganisation. */
+const CONFIRMATIONS_MIN = 12;
+
 /** @throws ExchangeError CONFIGURATION when the address holds no vault. */
 export async function readChainFacts(options: {
   rpcUrl: string;
@@ -81,6 +84,12 @@ export async function recordedVault(databaseUrl: string): Promise<Address | unde
 /** What the settings say, else two blocks on the local chain and the node's `finalized` tag elsewhere. */
 export function finalityOf(settings: Settings, chainId: number): Finality {
   const given = settings.FINALITY ?? (chainId === LOCAL_CHAIN_ID ? '2' : 'finalized');
+  if (chainId !== LOCAL_CHAIN_ID && given !== 'finalized' && Number(given) < CONFIRMATIONS_MIN) {
+    throw new ExchangeError(
+      'CONFIGURATION',
+      `FINALITY is ${given}: on chain ${chainId} it must be "finalized" or at least ${CONFIRMATIONS_MIN} confirmations.`,
+    );
+  }
   return given === 'finalized' ? { kind: 'tag', tag: 'finalized' } : { kind: 'confirmations', count: Number(given) };
 }
 

@@ -170,7 +170,7 @@ async function signAgain(
   message: BatchMessage,
 ): Promise<PublishedBatch> {
   const engineSignature = await signBatchChecked(options.signer, message, digester);
-  await options.pool.query('UPDATE batches SET epoch = $2, engine_signature = $3 WHERE batch_id = $1', [
+  await options.pool.query('UPDATE batches SET epoch = $2, engine_signature = $3 WHERE batch_id = $1 AND epoch <= $2', [
     known.published.batchId,
     Number(message.epoch),
     toBuffer(engineSignature),

@@ -87,7 +87,7 @@ export function hasWalletSignature(request: SignedRequest): boolean {
 }
 
 /**
- * A cancel that the wallet itself signed, for exactly this scope (`order:<id>`, `market:<symbol>`, `all`, `cancel-after`, `login`).
+ * A cancel that the wallet itself signed, for exactly this scope (`order:<id>`, `market:<symbol>`, `all`, `cancel-after:<timeoutMs>`, `login`).
  * @throws ProblemError UNAUTHENTICATED or INVALID_SIGNATURE
  */
 export function authenticateWallet(request: SignedRequest, scope: string, using: Credentials): Caller {

@@ -22,8 +22,8 @@ export const cancelAfter: Route = (app, context) => {
       },
     },
     async (request) => {
-      const { account } = await context.requireCanceller(request, 'cancel-after');
       const { timeoutMs } = request.body;
+      const { account } = await context.requireCanceller(request, `cancel-after:${timeoutMs}`);
       const deadline = timeoutMs === 0 ? undefined : ((context.clock() + timeoutMs) as TimestampMs);
       await context.desk.cancelAfter(account, deadline);
       return { deadline: deadline ?? null };

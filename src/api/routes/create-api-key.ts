@@ -25,7 +25,9 @@ const Body = object({
   }),
   timestamp: Type.Integer({ minimum: 1, maximum: Number.MAX_SAFE_INTEGER, description: 'Now, in milliseconds.' }),
   signature: SignatureIn,
-  label: Type.Optional(Type.String({ maxLength: 60 })),
+  label: Type.Optional(
+    Type.String({ maxLength: 60, pattern: '^[^\\u0000-\\u001f]*$', description: 'text without control characters' }),
+  ),
 });
 
 const Created = object({

@@ -10,7 +10,8 @@ import { IntegerQuery, LimitQuery, object, page } from '../schemas.ts';
 /** A row is one group commit and may hold thousands of commands. */
 const ROWS_MAX = 500;
 
-export const getJournal: Route = (app, { pool }) => {
+export const getJournal: Route = (app, { pool, dependencies }) => {
+  const olderThanMs = dependencies.journalDelayMs ?? 0;
   app.get(
     '/journal',
     {
@@ -28,7 +29,7 @@ export const getJournal: Route = (app, { pool }) => {
     async (request) => {
       const { limit } = pageRequest({ limit: request.query.limit }, ROWS_MAX);
       const from = integerQuery(request.query.cursor, 'cursor') ?? integerQuery(request.query.from, 'from') ?? 1;
-      const rows = await journalRows(pool, { fromSequence: from as JournalSequence, limit });
+      const rows = await journalRows(pool, { fromSequence: from as JournalSequence, limit, olderThanMs });
       const last = rows.at(-1);
       return {
         data: rows.map((row) => journalRowView(row)),

@@ -20,7 +20,7 @@ const Proof = object({
   batches: Type.Array(BatchView),
 });
 
-export const getOrderProof: Route = (app, { pool, catalogue }) => {
+export const getOrderProof: Route = (app, { pool, catalogue, dependencies }) => {
   app.get(
     '/orders/:id/proof',
     {
@@ -36,11 +36,11 @@ export const getOrderProof: Route = (app, { pool, catalogue }) => {
       const order = await findOrder(pool, digest);
       if (order === undefined) throw notFound(`There is no order ${digest}.`);
       const [row, fills, listed] = await Promise.all([
-        findJournalRow(pool, order.journalSequence),
+        findJournalRow(pool, order.journalSequence, dependencies.journalDelayMs),
         listFills(pool, { account: order.account, digest }, { limit: 1000 }),
         catalogue.marketAt(order.market),
       ]);
-      if (row === undefined) throw notFound(`The journal row of order ${digest} is not there.`);
+      if (row === undefined) throw notFound(`The journal row of order ${digest} is not published yet.`);
       const batchIds = new Set(fills.rows.flatMap((fill) => (fill.batchId === undefined ? [] : [fill.batchId])));
       const batches = await Promise.all([...batchIds].map((batchId) => findBatch(pool, batchId)));
       return {

@@ -28,7 +28,7 @@ import { tryReadOrder } from './read-signed.ts';
 
 /** The same bounds as the engine's and the contract's. */
 const ORDER_LIFE_MAX_SECONDS = 30 * 24 * 60 * 60;
-const SEQUENCE_AHEAD_MAX_MS = 120_000;
+const SEQUENCE_AHEAD_MAX_MS = 60_000;
 
 export async function validateOrder(body: Static<typeof PlaceOrderBody>, context: ApiContext) {
   const { catalogue, digester, dependencies } = context;
