@@ -81,7 +81,7 @@ abstract contract Custody is VaultStorage, IVaultCustody {
         uint256 availableAt = Raw.read(requestSlot);
         if (availableAt == 0) revert NoExitRequested(msg.sender, token);
         if (block.timestamp < availableAt) revert ExitNotYet(uint64(availableAt));
-        if (_isBadRecipient(recipient)) revert BadAddress(recipient);
+        if (recipient != msg.sender && _isBadRecipient(recipient)) revert BadAddress(recipient);
         (uint256 slot, uint256 shift) = _balanceSlot(msg.sender, asset.index);
         uint256 page = Raw.read(slot);
         uint256 quanta = (page >> shift) & Slots.MASK_64;

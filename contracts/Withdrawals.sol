@@ -133,7 +133,7 @@ abstract contract Withdrawals is VaultStorage {
         uint256 laneSlot = Slots.ofAccount(w.account) | Slots.WITHDRAWAL_LANE | w.lane;
         uint256 lastSequence = Raw.read(laneSlot);
         if (w.sequence <= lastSequence) return W_NONCE_USED;
-        if (_isBadRecipient(w.recipient)) return W_BAD_RECIPIENT;
+        if (w.recipient != w.account && _isBadRecipient(w.recipient)) return W_BAD_RECIPIENT;
         Asset memory asset = _assets[token];
         uint256 quantum = _quantum(asset.quantumExponent);
         if (!_isSignedByOwner(w, w.isNative ? NATIVE : token, quantum)) return W_BAD_SIGNATURE;
@@ -205,7 +205,10 @@ abstract contract Withdrawals is VaultStorage {
     /// @dev Nothing has moved when it returns false.
     function _pay(address token, address recipient, uint256 amount, bool isNative) private returns (bool paid) {
         if (!isNative) return Transfers.tryTransfer(token, recipient, amount);
-        IWrappedNative(token).withdraw(amount);
+        Transfers.ensureGas(Transfers.TOKEN_GAS);
+        try IWrappedNative(token).withdraw{ gas: Transfers.TOKEN_GAS }(amount) {} catch {
+            return false;
+        }
         if (Transfers.trySendNative(recipient, amount)) return true;
         IWrappedNative(token).deposit{ value: amount }();
         return false;
