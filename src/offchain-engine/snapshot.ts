@@ -5,18 +5,8 @@
  */
 import { createHash } from 'node:crypto';
 import type { MarketParameters, MarketState } from '../domain/markets.ts';
-import type {
-  Address,
-  Hash,
-  Hex,
-  Lots,
-  Ppm,
-  PriceTicks,
-  Quanta,
-  TimestampMs,
-  TimestampSeconds,
-} from '../domain/units.ts';
-import { type InFlightBatch, refreshUnsettled, tradeCountOf } from './batches.ts';
+import type { Address, Hash, Lots, Ppm, PriceTicks, Quanta, TimestampMs } from '../domain/units.ts';
+import { refreshUnsettled } from './batches.ts';
 import { BinaryReader, BinaryWriter, corrupt } from './binary.ts';
 import {
   ACCOUNT,
@@ -24,18 +14,14 @@ import {
   DUE,
   EXPIRY,
   FILLED,
-  FLAGS,
   FLOAT_SHIFT,
   INT_SHIFT,
   LANE,
   LANE_SLOT,
   MARKET,
-  MAX_FEE_PPM,
   NEXT,
   ORDER_SEQUENCE,
   PLACED_AT,
-  PRICE,
-  REFERENCES,
   REMAINING,
   SELL,
   SIZE,
@@ -43,29 +29,27 @@ import {
   STATE_DONE,
   STATE_RESTING,
   STATE_STOP,
-  TRIGGER_PRICE,
 } from './book/order-pool.ts';
 import { Engine } from './engine.ts';
 import { laneOfKey } from './lanes.ts';
 import { AVAILABLE, BALANCE_SHIFT, SETTLED } from './ledger.ts';
 import { byArrival, linkOrder } from './live-orders.ts';
-import { EngineState, MarketBook, type PendingWithdrawal } from './state.ts';
 import {
-  MAKER,
-  MAKER_FEE_PPM,
-  TAKER,
-  TAKER_FEE_PPM,
-  TRADE_FLAGS,
-  TRADE_FLOAT_SHIFT,
-  TRADE_ID,
-  TRADE_INT_SHIFT,
-  TRADE_MARKET,
-  TRADE_PRICE,
-  TRADE_SIZE,
-  TRADE_STARTS_RUN,
-  TRADE_TIME_MS,
-  TRADE_VOIDED,
-} from './trades.ts';
+  idAt,
+  ORDER_INTS,
+  readBatches,
+  readList,
+  readSwitches,
+  readTrades,
+  readWithdrawalLanes,
+  readWithdrawals,
+  writeBatches,
+  writeSwitches,
+  writeTrades,
+  writeWithdrawalLanes,
+  writeWithdrawals,
+} from './snapshot-pending.ts';
+import { EngineState, MarketBook } from './state.ts';
 
 const MAGIC = 0x53594c54;
 const FORMAT = 1;
@@ -331,7 +315,6 @@ function readLanes(input: BinaryReader, { lanes, pool }: EngineState): void {
   }
 }
 
-const ORDER_INTS = [PRICE, ACCOUNT, FLAGS, MARKET, LANE, MAX_FEE_PPM, TRIGGER_PRICE] as const;
 const ORDER_FLOATS = [REMAINING, PLACED_AT, SIZE, FILLED, ORDER_SEQUENCE, EXPIRY, DUE] as const;
 
 function writeOrders(out: BinaryWriter, { pool }: EngineState, ids: readonly number[]): void {
@@ -403,196 +386,6 @@ function readQueues(input: BinaryReader, core: EngineState, ids: readonly number
     }
   }
   core.triggered.push(...readList(input, () => idAt(ids, input.uint32())));
-}
-
-function idAt(ids: readonly number[], position: number): number {
-  const id = ids[position];
-  if (id === undefined) throw corrupt(`order ${position} of ${ids.length} is named`);
-  return id;
-}
-
-const TRADE_INTS = [TRADE_PRICE, TAKER_FEE_PPM, MAKER_FEE_PPM, TRADE_MARKET] as const;
-const TRADE_FLOATS = [TRADE_SIZE, TRADE_TIME_MS, TRADE_ID] as const;
-
-function writeTrades(out: BinaryWriter, { trades }: EngineState, positions: ReadonlyMap<number, number>): void {
-  out.uint32(trades.count);
-  let startsRun = 0;
-  for (let position = trades.head; position < trades.tail; position++) {
-    const at = position << TRADE_INT_SHIFT;
-    const flags = trades.ints[at + TRADE_FLAGS]!;
-    // The next trade of a run takes over as its first when the first was voided.
-    startsRun |= flags & TRADE_STARTS_RUN;
-    if ((flags & TRADE_VOIDED) !== 0) continue;
-    out.uint32(positions.get(trades.ints[at + TAKER]!)!);
-    out.uint32(positions.get(trades.ints[at + MAKER]!)!);
-    out.byte(flags | startsRun);
-    startsRun = 0;
-    for (const slot of TRADE_INTS) out.uint32(trades.ints[at + slot]!);
-    for (const slot of TRADE_FLOATS) out.number(trades.floats[(position << TRADE_FLOAT_SHIFT) + slot]!);
-  }
-}
-
-function readTrades(input: BinaryReader, { trades, pool }: EngineState, ids: readonly number[]): void {
-  const count = input.uint32();
-  for (let index = 0; index < count; index++) {
-    const position = trades.append();
-    const at = position << TRADE_INT_SHIFT;
-    for (const slot of [TAKER, MAKER]) {
-      const id = idAt(ids, input.uint32());
-      trades.ints[at + slot] = id;
-      pool.ints[(id << INT_SHIFT) + REFERENCES]!++;
-    }
-    trades.ints[at + TRADE_FLAGS] = input.byte();
-    for (const slot of TRADE_INTS) trades.ints[at + slot] = input.uint32();
-    for (const slot of TRADE_FLOATS) trades.floats[(position << TRADE_FLOAT_SHIFT) + slot] = input.number();
-  }
-}
-
-function writeWithdrawals(out: BinaryWriter, withdrawals: readonly PendingWithdrawal[]): void {
-  out.uint32(withdrawals.length);
-  for (const withdrawal of withdrawals) {
-    out.hex(withdrawal.account);
-    out.uint32(withdrawal.asset);
-    out.number(withdrawal.amount);
-    out.hex(withdrawal.recipient);
-    out.flag(withdrawal.native);
-    out.uint32(withdrawal.lane);
-    out.number(withdrawal.withdrawalSequence);
-    out.number(withdrawal.expiry);
-    out.number(withdrawal.maxFee);
-    out.hex(withdrawal.digest);
-    out.number(withdrawal.fee);
-    out.number(withdrawal.requestedAt);
-  }
-}
-
-function readWithdrawals(input: BinaryReader): PendingWithdrawal[] {
-  return readList(input, () => ({
-    account: input.hex(),
-    asset: input.uint32(),
-    amount: input.number() as Quanta,
-    recipient: input.hex(),
-    native: input.flag(),
-    lane: input.uint32(),
-    withdrawalSequence: input.number(),
-    expiry: input.number() as TimestampSeconds,
-    maxFee: input.number() as Quanta,
-    digest: input.hex(),
-    fee: input.number() as Quanta,
-    requestedAt: input.number(),
-  }));
-}
-
-function writeWithdrawalLanes(out: BinaryWriter, { withdrawalLanes }: EngineState): void {
-  const accounts = [...withdrawalLanes].sort((a, b) => a[0] - b[0]);
-  out.uint32(accounts.length);
-  for (const [account, lanes] of accounts) {
-    out.uint32(account);
-    out.uint32(lanes.size);
-    for (const [lane, { sequence, digest }] of [...lanes].sort((a, b) => a[0] - b[0])) {
-      out.uint32(lane);
-      out.number(sequence);
-      out.hex(digest);
-    }
-  }
-}
-
-function readWithdrawalLanes(input: BinaryReader, { withdrawalLanes }: EngineState): void {
-  const count = input.uint32();
-  for (let index = 0; index < count; index++) {
-    const account = input.uint32();
-    const lanes = readList(input, () => [input.uint32(), { sequence: input.number(), digest: input.hex() }] as const);
-    withdrawalLanes.set(account, new Map(lanes));
-  }
-}
-
-function writeSwitches(out: BinaryWriter, { cancelAfter, registeredOrders }: EngineState): void {
-  out.uint32(cancelAfter.size);
-  for (const [account, deadlineMs] of [...cancelAfter].sort((a, b) => a[0] - b[0])) {
-    out.uint32(account);
-    out.number(deadlineMs);
-  }
-  out.uint32(registeredOrders.size);
-  for (const registered of [...registeredOrders].sort()) out.text(registered);
-}
-
-function readSwitches(input: BinaryReader, core: EngineState): void {
-  for (const [account, deadlineMs] of readList(input, () => [input.uint32(), input.number()] as const)) {
-    core.cancelAfter.set(account, deadlineMs);
-    core.cancelAfterNotBeforeMs = Math.min(core.cancelAfterNotBeforeMs, deadlineMs);
-  }
-  for (const registered of readList(input, () => input.text())) core.registeredOrders.add(registered);
-}
-
-const SEALED_ORDER_FLOATS = [SIZE, PLACED_AT, ORDER_SEQUENCE, EXPIRY] as const;
-
-function writeBatches(out: BinaryWriter, { batches }: EngineState): void {
-  out.uint32(batches.length);
-  for (const batch of batches) {
-    for (const value of [batch.batchId, batch.epoch, batch.journalSequence]) out.number(value);
-    out.uint32(batch.digests.length);
-    for (const [index, digest] of batch.digests.entries()) {
-      for (const slot of ORDER_INTS) out.uint32(batch.orderInts[(index << INT_SHIFT) + slot]!);
-      for (const slot of SEALED_ORDER_FLOATS) out.number(batch.orderFloats[(index << FLOAT_SHIFT) + slot]!);
-      out.hex(digest);
-      out.hex(batch.signers[index]!);
-    }
-    out.uint32(tradeCountOf(batch));
-    for (let index = 0; index < tradeCountOf(batch); index++) {
-      for (const slot of [TAKER, MAKER, TRADE_FLAGS, ...TRADE_INTS])
-        out.uint32(batch.tradeInts[(index << TRADE_INT_SHIFT) + slot]!);
-      for (const slot of TRADE_FLOATS) out.number(batch.tradeFloats[(index << TRADE_FLOAT_SHIFT) + slot]!);
-    }
-    writeWithdrawals(out, batch.withdrawals);
-  }
-}
-
-function readBatches(input: BinaryReader, core: EngineState): void {
-  const count = input.uint32();
-  for (let index = 0; index < count; index++) core.batches.push(readBatch(input));
-}
-
-function readBatch(input: BinaryReader): InFlightBatch {
-  const batchId = input.number();
-  const epoch = input.number();
-  const journalSequence = input.number();
-  const orderCount = input.uint32();
-  const orderInts = new Int32Array(orderCount << INT_SHIFT);
-  const orderFloats = new Float64Array(orderInts.buffer);
-  const digests: Hex[] = [];
-  const signers: Hex[] = [];
-  for (let index = 0; index < orderCount; index++) {
-    for (const slot of ORDER_INTS) orderInts[(index << INT_SHIFT) + slot] = input.uint32();
-    for (const slot of SEALED_ORDER_FLOATS) orderFloats[(index << FLOAT_SHIFT) + slot] = input.number();
-    digests.push(input.hex());
-    signers.push(input.hex());
-  }
-  const tradeInts = new Int32Array(input.uint32() << TRADE_INT_SHIFT);
-  const tradeFloats = new Float64Array(tradeInts.buffer);
-  for (let index = 0; index < tradeFloats.length >>> TRADE_FLOAT_SHIFT; index++) {
-    for (const slot of [TAKER, MAKER, TRADE_FLAGS, ...TRADE_INTS])
-      tradeInts[(index << TRADE_INT_SHIFT) + slot] = input.uint32();
-    for (const slot of TRADE_FLOATS) tradeFloats[(index << TRADE_FLOAT_SHIFT) + slot] = input.number();
-  }
-  return {
-    batchId,
-    epoch,
-    journalSequence,
-    tradeInts,
-    tradeFloats,
-    orderInts,
-    orderFloats,
-    digests,
-    signers,
-    withdrawals: readWithdrawals(input),
-  };
-}
-
-function readList<Item>(input: BinaryReader, read: () => Item): Item[] {
-  const count = input.uint32();
-  const items: Item[] = [];
-  for (let index = 0; index < count; index++) items.push(read());
-  return items;
 }
 
 function countWithdrawals(core: EngineState): void {
