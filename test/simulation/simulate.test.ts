@@ -1,0 +1,37 @@
+import assert from 'node:assert/strict';
+import { simulateSeed } from '../../scripts/simulation/simulate-seed.ts';
+
+const SEEDS = 50;
+const STEPS = 60;
+
+describe('simulated lives of the exchange', function () {
+  this.timeout(180_000);
+
+  it(`keep every invariant, with everything in them (seeds 1 to ${SEEDS})`, async () => {
+    const seen = new Set<string>();
+    let takeovers = 0;
+    let refusedRows = 0;
+    let skippedTrades = 0;
+    for (let seed = 1; seed <= SEEDS; seed++) {
+      const life = await simulateSeed(seed, STEPS).catch((cause: unknown) => {
+        throw new Error(`seed ${seed}: npm run simulate -- --seed ${seed} --steps ${STEPS}`, { cause });
+      });
+      for (const kind of life.events.keys()) seen.add(kind.split(' ')[0] ?? kind);
+      takeovers += life.takeovers;
+      refusedRows += life.refusedRows;
+      skippedTrades += life.skippedTrades;
+    }
+    assert.ok(takeovers > SEEDS && refusedRows > 0 && skippedTrades > 0);
+    const expected = ['trade', 'batchFinal', 'withdrawalDone', 'exitChanged', 'orderTriggered', 'withdrawalsHalted'];
+    assert.deepEqual(
+      expected.filter((kind) => !seen.has(kind)),
+      [],
+    );
+  });
+
+  it('are the same again from the same seed', async () => {
+    const [once, again] = [await simulateSeed(7, STEPS), await simulateSeed(7, STEPS)];
+    assert.deepEqual(again, once);
+    assert.notEqual((await simulateSeed(8, STEPS)).journalHash, once.journalHash);
+  });
+});
