@@ -20,6 +20,7 @@ type EndCheck = () => string | undefined;
  *
  * @param options.quiet shows nothing of what it prints
  * @param options.readOutput also returns standard output
+ * @param options.hold shows what it prints when it has ended, in one piece, so that commands side by side stay readable
  * @param options.shouldEnd the command is killed when this gives a reason
  */
 export function runCommand(
@@ -27,6 +28,7 @@ export function runCommand(
   options: {
     readonly quiet?: boolean;
     readonly readOutput?: boolean;
+    readonly hold?: boolean;
     readonly env?: NodeJS.ProcessEnv;
     readonly shouldEnd?: EndCheck;
   } = {},
@@ -34,7 +36,7 @@ export function runCommand(
   const [program, ...args] = command;
   const tools = fileURLToPath(new URL('../node_modules/.bin', import.meta.url));
   const env = { ...process.env, ...options.env, PATH: `${tools}${delimiter}${process.env['PATH'] ?? ''}` };
-  const shown = options.quiet === true ? 'ignore' : 'inherit';
+  const shown = options.quiet === true ? 'ignore' : options.hold === true ? 'pipe' : 'inherit';
   return new Promise((resolve) => {
     const child = spawn(program, args, {
       cwd: PROJECT_DIRECTORY,
@@ -43,10 +45,13 @@ export function runCommand(
       shell: process.platform === 'win32',
     });
     let output = '';
+    const held: Buffer[] = [];
     child.stdout?.on('data', (chunk: Buffer) => {
-      output += chunk.toString('utf8');
-      process.stdout.write(chunk);
+      if (options.readOutput === true) output += chunk.toString('utf8');
+      if (options.hold === true) held.push(chunk);
+      else process.stdout.write(chunk);
     });
+    child.stderr?.on('data', (chunk: Buffer) => held.push(chunk));
     let ended: string | undefined;
     const watch = setInterval(() => {
       ended ??= options.shouldEnd?.();
@@ -58,6 +63,7 @@ export function runCommand(
     });
     child.once('close', (code, signal) => {
       clearInterval(watch);
+      if (held.length > 0) process.stdout.write(Buffer.concat(held));
       resolve({ exitCode: code ?? (signal === null ? 1 : 128), output, ended });
     });
   });

@@ -13,8 +13,8 @@ import { runChecks } from './check.ts';
 import { PROJECT_DIRECTORY, runCommand } from './run-command.ts';
 import { setUpSystem } from './setup-system.ts';
 
-/** No runner needs as long; one that does is stuck. */
-const RUNNER_TIMEOUT_MS = 10 * 60_000;
+/** No runner needs as long, on a busy machine either; one that does is stuck. */
+const RUNNER_TIMEOUT_MS = 25 * 60_000;
 /** How long mocha may take to end after its last test; what it waits for then is a server or connection that a test left open. */
 const LINGER_TIMEOUT_MS = 20_000;
 
@@ -71,10 +71,11 @@ function add(left: TestCounts, right: TestCounts): TestCounts {
 /**
  * Runs mocha, or a command that runs it, and reads the counts that the reporter wrote.
  * @param options.quiet shows nothing of its output
+ * @param options.hold shows its output when it has ended
  */
 export async function runMocha(
   command: readonly [string, ...string[]],
-  options: { readonly quiet?: boolean } = {},
+  options: { readonly quiet?: boolean; readonly hold?: boolean } = {},
 ): Promise<TestCounts> {
   const directory = await mkdtemp(join(tmpdir(), 'tallystick-counts-'));
   const file = join(directory, 'counts.json');
@@ -84,6 +85,7 @@ export async function runMocha(
     const { exitCode, ended } = await runCommand(command, {
       env: { MOCHA_COUNTS_FILE: file },
       quiet: options.quiet ?? false,
+      hold: options.hold ?? false,
       shouldEnd: () => {
         if (performance.now() - startMs > RUNNER_TIMEOUT_MS)
           return `it took more than ${RUNNER_TIMEOUT_MS / 60_000} minutes`;
@@ -124,8 +126,24 @@ function find(pattern: string, exclude: readonly string[] = []): string[] {
     .sort();
 }
 
-function planSteps(): Step[] {
-  const steps: Step[] = [
+/** What needs a whole exchange in processes of its own, mostly waiting for it. */
+const WHOLE_EXCHANGE = 'test/{cli,demo,faults,promises,readme,sdk,services,web}/**/*.test.ts';
+
+const runTests = (files: readonly string[], hold: boolean): Promise<TestCounts> =>
+  runMocha(['mocha', '--reporter', REPORTER, ...files], { hold });
+
+/** Two lanes side by side, since no runner keeps two cores busy. The second one's output comes when its runner has ended. */
+function planLanes(): readonly (readonly Step[])[] {
+  const whole = new Set(find(WHOLE_EXCHANGE));
+  const parts = find('test/**/*.test.ts', ['test/contracts/**']).filter((path) => !whole.has(path));
+  return [
+    [...planContractSteps(), { name: 'Tests: whole exchange', run: () => runTests([...whole], false) }],
+    [{ name: 'Tests: parts', run: () => runTests(parts, true) }],
+  ];
+}
+
+function planSetUp(): Step[] {
+  return [
     {
       name: 'System',
       run: async () => {
@@ -141,22 +159,21 @@ function planSteps(): Step[] {
       },
     },
   ];
-  if (find('contracts/**/*.sol').length > 0) {
-    steps.push({
+}
+
+function planContractSteps(): Step[] {
+  const steps: Step[] = [
+    {
       name: 'Contracts: compile',
       run: async () =>
         (await runCommand(['hardhat', 'compile'])).exitCode === 0 ? PASSED : failure('the contracts do not compile'),
-    });
-  }
+    },
+  ];
   if (find('contracts/**/*.t.sol').length > 0) steps.push({ name: 'Contracts: Solidity tests', run: runSolidityTests });
-  if (find('test/contracts/**/*.test.ts').length > 0) {
-    steps.push({
-      name: 'Contracts: TypeScript tests',
-      run: () => runMocha(['hardhat', 'test', 'mocha', '--no-compile']),
-    });
-  }
-  const files = find('test/**/*.test.ts', ['test/contracts/**']);
-  steps.push({ name: 'Tests', run: () => runMocha(['mocha', '--reporter', REPORTER, ...files]) });
+  steps.push({
+    name: 'Contracts: TypeScript tests',
+    run: () => runMocha(['hardhat', 'test', 'mocha', '--no-compile']),
+  });
   return steps;
 }
 
@@ -164,13 +181,17 @@ async function main(): Promise<void> {
   const startMs = performance.now();
   let total: TestCounts = { passed: 0, failed: 0, skipped: 0 };
   const lines: string[] = [];
-  for (const { name, run } of planSteps()) {
-    console.log(`\n━━ ${name}\n`);
-    const stepStartMs = performance.now();
-    const counts = await run();
-    total = add(total, counts);
-    lines.push(`${name}: ${summaryLine(counts)} (${Math.round((performance.now() - stepStartMs) / 1_000)} s)`);
-  }
+  const runAll = async (steps: readonly Step[]): Promise<void> => {
+    for (const { name, run } of steps) {
+      console.log(`\n━━ ${name}\n`);
+      const stepStartMs = performance.now();
+      const counts = await run();
+      total = add(total, counts);
+      lines.push(`${name}: ${summaryLine(counts)} (${Math.round((performance.now() - stepStartMs) / 1_000)} s)`);
+    }
+  };
+  await runAll(planSetUp());
+  await Promise.all(planLanes().map(runAll));
   console.log(`\n━━ Summary (${Math.round((performance.now() - startMs) / 1_000)} s)\n\n${lines.join('\n')}\n`);
   console.log(summaryLine(total));
   process.exitCode = total.failed === 0 ? 0 : 1;
