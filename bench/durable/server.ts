@@ -44,6 +44,7 @@ const chain: ChainFacts = {
   graceSeconds: 3_600,
 };
 
+const engineSigner = createLocalEngineSigner(ENGINE_KEY);
 await migrate(url);
 const enginePool = openDatabase({ url, applicationName: 'bench-engine' });
 const sharedPool = openDatabase({ url, applicationName: 'bench-services' });
@@ -63,7 +64,7 @@ const engine = await startEngineService({
     logger,
     databaseUrl: url,
     rpcUrls: [NO_NODE],
-    rpc: createInventedNode(),
+    rpc: createInventedNode(engineSigner.address),
     chain,
     finality: { kind: 'confirmations', count: 1 },
     owner: `bench ${process.pid}`,
@@ -74,7 +75,7 @@ const engine = await startEngineService({
   pool: enginePool,
   transport,
   engineKey: ENGINE_KEY,
-  engineSigner: createLocalEngineSigner(ENGINE_KEY),
+  engineSigner,
   onJournaled: () => projector.wake(),
 });
 const marketData = new MarketDataView({ events: transport, snapshots: transport, seedTrades: async () => [] });
