@@ -22,7 +22,7 @@ import type { TimestampMs } from '../../src/domain/units.ts';
 import { Engine } from '../../src/offchain-engine/engine.ts';
 import { JOURNAL_START, receiptProves, verifyRow } from '../../src/offchain-engine/sequencer/journal-row.ts';
 import { type Leading, leadJournal } from '../../src/offchain-engine/sequencer/lead.ts';
-import type { SequencerReply } from '../../src/offchain-engine/sequencer/ports.ts';
+import type { SequencerReply, Snapshot } from '../../src/offchain-engine/sequencer/ports.ts';
 import { Replica } from '../../src/offchain-engine/sequencer/replica.ts';
 import { sealByCountAndAge } from '../../src/offchain-engine/sequencer/sealing.ts';
 import { ENGINE_FORM } from '../../src/services/engine-form.ts';
@@ -280,7 +280,7 @@ class Simulation {
     if (rows === undefined) return;
     const recovering = Replica.recover({
       journal: readerOf(rows),
-      snapshots: { save: async () => undefined, newestFirst: async function* () {} },
+      snapshots: { save: async () => undefined, newestFirst: noSnapshots },
       form: ENGINE_FORM,
       onProblem: () => undefined,
     });
@@ -361,4 +361,8 @@ class Simulation {
     for (const { command } of this.#vault.events.slice(from, from + 50))
       this.#note(command, leading.sequencer.submitChain(command));
   }
+}
+
+async function* noSnapshots(): AsyncGenerator<Snapshot> {
+  yield* [];
 }

@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { simulateSeed } from '../../scripts/simulation/simulate-seed.ts';
 
 const SEEDS = 50;
-const STEPS = 60;
+const STEPS = 40;
 
 describe('simulated lives of the exchange', function () {
   this.timeout(180_000);
