@@ -2,9 +2,11 @@
  * Takes a snapshot every so many commands, always at the end of a row. The engine stands still only while its state is encoded;
  * the database writes it while the engine goes on, and one that is still being written is not followed by another.
  */
+import { createHash } from 'node:crypto';
 import { RULES_VERSION } from '../../domain/commands.ts';
 import type { JournalRow } from '../../domain/journal.ts';
-import { sha256, toHex } from './journal-row.ts';
+import type { Hash } from '../../domain/units.ts';
+import { toHex } from './journal-row.ts';
 import type { EngineForm, ProblemListener, SequencedEngine, SnapshotStore } from './ports.ts';
 
 export type SnapshotTakerOptions<Engine extends SequencedEngine> = {
@@ -15,6 +17,8 @@ export type SnapshotTakerOptions<Engine extends SequencedEngine> = {
   readonly everyCommands: number;
   readonly onProblem: ProblemListener;
 };
+
+const HASH_SLICE_BYTES = 1 << 20;
 
 export class SnapshotTaker<Engine extends SequencedEngine = SequencedEngine> {
   readonly #options: SnapshotTakerOptions<Engine>;
@@ -31,28 +35,39 @@ export class SnapshotTaker<Engine extends SequencedEngine = SequencedEngine> {
     const due = row.lastSequence - this.#lastSequence >= this.#options.everyCommands;
     if (!due || this.#writing !== undefined) return;
     this.#lastSequence = row.lastSequence;
-    const { engine, form, store, onProblem } = this.#options;
-    const body = form.encode(engine);
-    const snapshot = {
-      sequence: row.lastSequence,
-      rulesVersion: RULES_VERSION,
-      stateHash: toHex(sha256(body)),
-      journalHash: row.hash,
-      body,
-    };
-    this.#writing = store
-      .save(snapshot)
+    const { engine, form, onProblem } = this.#options;
+    this.#writing = this.#save(row, form.encode(engine))
       // A missing snapshot costs time at the next recovery, nothing else.
       .catch((cause: unknown) =>
-        onProblem({ message: `the snapshot at sequence ${snapshot.sequence} was not saved`, cause }),
+        onProblem({ message: `the snapshot at sequence ${row.lastSequence} was not saved`, cause }),
       )
       .finally(() => {
         this.#writing = undefined;
       });
   }
 
+  async #save(row: JournalRow, body: Uint8Array): Promise<void> {
+    await this.#options.store.save({
+      sequence: row.lastSequence,
+      rulesVersion: RULES_VERSION,
+      stateHash: await hashInSlices(body),
+      journalHash: row.hash,
+      body,
+    });
+  }
+
   /** Resolves when nothing is being written. */
   async idle(): Promise<void> {
     await this.#writing;
   }
+}
+
+/** SHA-256; the engine goes on between the slices, a millisecond or two each. */
+async function hashInSlices(body: Uint8Array): Promise<Hash> {
+  const hash = createHash('sha256');
+  for (let start = 0; start < body.length; start += HASH_SLICE_BYTES) {
+    hash.update(body.subarray(start, start + HASH_SLICE_BYTES));
+    await new Promise((resolve) => setImmediate(resolve));
+  }
+  return toHex(hash.digest());
 }
