@@ -51,11 +51,17 @@ contract LibrariesTest {
         bytes32 vs = bytes32((uint256(v - 27) << 255) | uint256(s));
         expectEqual(uint160(this.recoverFromCalldata(digest, r, vs)), uint160(CHEATS.addr(key)), "signer");
         expectEqual(uint160(Signatures.recover(digest, r, vs)), uint160(CHEATS.addr(key)), "signer");
-        // The twin with a high s recovers to the same key, and is refused.
+        // The twin with a high s: its top bit is the parity's place, so it never stands for the same signer.
         uint256 order = 0xfffffffffffffffffffffffffffffffebaaedce6af48a03bbfd25e8cd0364141;
         vs = bytes32((uint256(28 - v) << 255) | (order - uint256(s)));
-        expectEqual(uint160(this.recoverFromCalldata(digest, r, vs)), 0, "high s");
-        expectEqual(uint160(Signatures.recover(digest, r, vs)), 0, "high s");
+        expectEqual(this.recoverFromCalldata(digest, r, vs) == CHEATS.addr(key) ? 1 : 0, 0, "high s");
+        expectEqual(Signatures.recover(digest, r, vs) == CHEATS.addr(key) ? 1 : 0, 0, "high s");
+    }
+
+    function testFuzz_valuesAboveHalfTheOrderAreRefused(bytes32 digest, bytes32 r, uint256 above) external view {
+        uint256 s = Signatures.HALF_ORDER + 1 + (above % ((1 << 255) - 1 - Signatures.HALF_ORDER));
+        expectEqual(uint160(this.recoverFromCalldata(digest, r, bytes32(s))), 0, "high s");
+        expectEqual(uint160(Signatures.recover(digest, r, bytes32(s))), 0, "high s");
     }
 
     function recoverFromCalldata(bytes32 digest, bytes32, bytes32) external view returns (address) {

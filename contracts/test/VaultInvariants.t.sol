@@ -303,6 +303,20 @@ contract VaultInvariantsTest {
         targets[0] = address(_driver);
     }
 
+    /// @notice The invariants would hold of a driver that did nothing.
+    function test_theDriverSettlesSkipsAndExits() external {
+        _driver.trade(0, 1, 10, 100, 0);
+        _driver.trade(1, 0, 10, 100, 0);
+        expectEqual(_driver.settledFills(), 2, "settled");
+        for (uint256 fault = 1; fault < 6; ++fault) _driver.trade(0, 1, 10, 100, fault);
+        expectEqual(_driver.skippedFills(), 5, "skipped");
+        _driver.requestExit(0, 1);
+        _driver.exit(0, 1);
+        expectEqual(_driver.exits(), 1, "exits");
+        this.invariant_booksAgree();
+        this.invariant_lanesAgree();
+    }
+
     /// @notice I1, P4: per asset, balances and fees add up to what is booked, and the vault holds at least that.
     function invariant_solvent() external view {
         IVaultViews.VaultState memory state = _inspect();
