@@ -3,9 +3,10 @@
  * everything acknowledged stands in the journal, no order was accepted and no batch settled twice, and the last reconciliation is clean.
  */
 import { setTimeout as sleep } from 'node:timers/promises';
-import pg from 'pg';
+import type pg from 'pg';
 import { Engine } from '../../src/offchain-engine/engine.ts';
 import { JOURNAL_START, verifyRow } from '../../src/offchain-engine/sequencer/journal-row.ts';
+import { openDatabase } from '../../src/storage/database.ts';
 import { PostgresJournalReader } from '../../src/storage/journal/read-journal.ts';
 import { seededRandom } from '../../test/support/random.ts';
 import { LOG_FAULTS, type ProxiedAnswer, type ProxiedCall, type TransportFault } from '../../test/support/rpc-proxy.ts';
@@ -63,7 +64,7 @@ export const FAULTS: readonly Fault[] = [
     name: 'submitter: dropped from the mempool',
     inject: async (stack) => {
       await stack.rpc.request('anvil_setBalance', [stack.submitter, '0x56bc75e2d63100000']);
-      return during(stack, () => stack.rpc.request('anvil_dropAllTransactions', []));
+      return during(() => stack.rpc.request('anvil_dropAllTransactions', []));
     },
   },
   {
@@ -73,21 +74,21 @@ export const FAULTS: readonly Fault[] = [
         baseFeePerGas: string;
       };
       await stack.rpc.request('anvil_setNextBlockBaseFeePerGas', [`0x${(BigInt(baseFeePerGas) * 50n).toString(16)}`]);
-      return during(stack, () => Promise.resolve());
+      return during(() => Promise.resolve());
     },
   },
   {
     name: 'submitter: wallet drained, then refilled',
     inject: async (stack) => {
       await stack.rpc.request('anvil_setBalance', [stack.submitter, '0x0']);
-      const hits = await during(stack, () => Promise.resolve());
+      const hits = await during(() => Promise.resolve());
       await stack.rpc.request('anvil_setBalance', [stack.submitter, '0x56bc75e2d63100000']);
       return hits;
     },
   },
   { name: 'submitter: killed', inject: (stack) => once(stack.kill('settlement')) },
   { name: 'engine: killed', inject: (stack) => once(stack.kill('engine')) },
-  { name: 'PostgreSQL: every backend terminated', inject: (stack, pool) => during(stack, () => endSessions(pool)) },
+  { name: 'PostgreSQL: every backend terminated', inject: (_, pool) => during(() => endSessions(pool)) },
   {
     name: 'Redis: killed, comes back empty',
     inject: async ({ redis }) => {
@@ -106,8 +107,7 @@ export async function faultTable(options: {
   readonly only?: readonly string[];
   readonly say: (line: string) => void;
 }): Promise<{ readonly faults: readonly FaultRow[]; readonly ok: boolean }> {
-  const pool = new pg.Pool({ connectionString: options.databaseUrl, max: 3 });
-  pool.on('error', () => undefined);
+  const pool = openDatabase({ url: options.databaseUrl, applicationName: 'tallystick-test-faults', connectionsMax: 3 });
   const stack = await startFaultStack(options.databaseUrl);
   const acknowledged: string[] = [];
   const faults: FaultRow[] = [];
@@ -190,7 +190,7 @@ async function once(work: Promise<unknown>): Promise<number> {
 }
 
 /** Does the work over and over for as long as a fault lasts. @returns how often */
-async function during(_stack: FaultStack, work: () => Promise<unknown>): Promise<number> {
+async function during(work: () => Promise<unknown>): Promise<number> {
   let times = 0;
   for (const endMs = performance.now() + FAULT_LASTS_MS; performance.now() < endMs; await sleep(250)) {
     await work();
