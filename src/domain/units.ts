@@ -77,11 +77,6 @@ export function feeOf(notionalQuanta: Quanta, feePpm: Ppm): Quanta {
   return (millions * feePpm + Math.floor((rest * feePpm) / 1_000_000)) as Quanta;
 }
 
-/** Token base units of an amount of quanta; exact. */
-export function quantaToUnits(amount: Quanta, asset: { readonly quantumUnits: bigint }): bigint {
-  return BigInt(amount) * asset.quantumUnits;
-}
-
 /** Whole quanta in an amount of token base units, rounded down, and the remainder in base units. */
 export function unitsToQuanta(
   units: bigint,

@@ -53,8 +53,6 @@ import { EngineState } from './state.ts';
 import { hasRunnableStops, runTriggeredStops } from './stops.ts';
 import { requestWithdrawal } from './withdrawals.ts';
 
-export { decodeSnapshot, encodeSnapshot, stateHash } from './snapshot.ts';
-
 /** A live order as seen from outside. */
 export type LiveOrder = OrderKey & {
   readonly digest: Hash;

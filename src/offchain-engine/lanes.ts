@@ -29,7 +29,7 @@ export class Lanes {
     this.keys = new Float64Array(capacity).fill(-1);
     this.sequences = new Float64Array(capacity);
     this.orders = new Int32Array(capacity);
-    this.digests = new Array<string>(capacity).fill('');
+    this.digests = Array.from({ length: capacity }, () => '');
   }
 
   /** Position of the lane's record; −1 when it has none. */
@@ -78,7 +78,7 @@ export class Lanes {
     this.keys = new Float64Array(capacity).fill(-1);
     this.sequences = new Float64Array(capacity);
     this.orders = new Int32Array(capacity);
-    this.digests = new Array<string>(capacity).fill('');
+    this.digests = Array.from({ length: capacity }, () => '');
     this.count = kept.length;
     for (const from of kept) {
       const key = keys[from]!;

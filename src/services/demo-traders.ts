@@ -86,7 +86,7 @@ async function createTrader(options: DemoTradersOptions, index: number, prices: 
   await client.cancelAllOrders();
   const trader: Trader = { client, prices, ladder: new Map(), fund: () => fund(client, wallet, options.rpcUrl) };
   const balances = await client.getBalances();
-  if (balances.length === 0 || balances.every((balance) => Number(balance.onChain) === 0)) await trader.fund();
+  if (balances.every((balance) => Number(balance.onChain) === 0)) await trader.fund();
   return trader;
 }
 

@@ -77,8 +77,11 @@ async function blockOfTime(client: PublicClient, timestamp: bigint): Promise<num
 /** The vault that this database belongs to; undefined before the first start. */
 export async function recordedVault(databaseUrl: string): Promise<Address | undefined> {
   const pool = openDatabase({ url: databaseUrl, applicationName: 'tallystick-start', connectionsMax: 1 });
-  const identity = await loadChainIdentity(pool).finally(() => pool.end());
-  return identity?.vault;
+  try {
+    return (await loadChainIdentity(pool))?.vault;
+  } finally {
+    await pool.end();
+  }
 }
 
 /** What the settings say, else two blocks on the local chain and the node's `finalized` tag elsewhere. */

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { WITHDRAWAL_REJECT_REASONS } from '../../src/domain/reasons.ts';
 import type { PriceTicks, Quanta, TimestampSeconds } from '../../src/domain/units.ts';
-import { decodeSnapshot, encodeSnapshot } from '../../src/offchain-engine/engine.ts';
+import { decodeSnapshot, encodeSnapshot } from '../../src/offchain-engine/snapshot.ts';
 import { SEQUENCE_AHEAD_MAX_MS } from '../../src/offchain-engine/state.ts';
 import {
   ALICE,

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import type { Quanta } from '../../src/domain/units.ts';
-import { decodeSnapshot, encodeSnapshot } from '../../src/offchain-engine/engine.ts';
+import { decodeSnapshot, encodeSnapshot } from '../../src/offchain-engine/snapshot.ts';
 import { ALICE, all, BASE, BOB, CAROL, doneOf, Exchange, FEES, only, QUOTE, rejection } from './support/exchange.ts';
 
 const INSUFFICIENT = 7;

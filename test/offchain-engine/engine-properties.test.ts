@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict';
 import fc from 'fast-check';
-import { decodeSnapshot, Engine, encodeSnapshot, stateHash } from '../../src/offchain-engine/engine.ts';
+import { Engine } from '../../src/offchain-engine/engine.ts';
+import { decodeSnapshot, encodeSnapshot, stateHash } from '../../src/offchain-engine/snapshot.ts';
 import { assertSound, Life, lives } from './support/random-exchange.ts';
 
 describe('the engine, whatever happens', () => {

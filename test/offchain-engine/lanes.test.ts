@@ -2,8 +2,8 @@ import assert from 'node:assert/strict';
 import type { TimestampSeconds } from '../../src/domain/units.ts';
 import { Accounts } from '../../src/offchain-engine/accounts.ts';
 import { INT_SHIFT, LANE_SLOT, OrderPool } from '../../src/offchain-engine/book/order-pool.ts';
-import { decodeSnapshot, encodeSnapshot, stateHash } from '../../src/offchain-engine/engine.ts';
 import { Lanes } from '../../src/offchain-engine/lanes.ts';
+import { decodeSnapshot, encodeSnapshot, stateHash } from '../../src/offchain-engine/snapshot.ts';
 import { ALICE, digest, Exchange, rejection } from './support/exchange.ts';
 
 describe('lanes', () => {

@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import type { EngineEvent } from '../../src/domain/events.ts';
 import type { StopTrigger } from '../../src/domain/orders.ts';
 import type { Address, PriceTicks, TimestampMs, TimestampSeconds } from '../../src/domain/units.ts';
-import { decodeSnapshot, encodeSnapshot } from '../../src/offchain-engine/engine.ts';
+import { decodeSnapshot, encodeSnapshot } from '../../src/offchain-engine/snapshot.ts';
 import {
   ALICE,
   all,

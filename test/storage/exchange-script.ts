@@ -18,9 +18,10 @@ import {
   type TimestampMs,
   type TimestampSeconds,
 } from '../../src/domain/units.ts';
-import { decodeSnapshot, Engine, encodeSnapshot, stateHash } from '../../src/offchain-engine/engine.ts';
+import { Engine } from '../../src/offchain-engine/engine.ts';
 import { buildRow, NO_PREVIOUS_HASH, toBytes } from '../../src/offchain-engine/sequencer/journal-row.ts';
 import type { EngineForm } from '../../src/offchain-engine/sequencer/ports.ts';
+import { decodeSnapshot, encodeSnapshot, stateHash } from '../../src/offchain-engine/snapshot.ts';
 
 export const ENGINE_FORM: EngineForm<Engine> = {
   create: () => new Engine(),

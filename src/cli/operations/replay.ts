@@ -4,8 +4,9 @@
  */
 import type { Command } from 'commander';
 import type { Pool } from 'pg';
-import { Engine, stateHash } from '../../offchain-engine/engine.ts';
+import { Engine } from '../../offchain-engine/engine.ts';
 import { JOURNAL_START, verifyRow } from '../../offchain-engine/sequencer/journal-row.ts';
+import { stateHash } from '../../offchain-engine/snapshot.ts';
 import { PostgresJournalReader } from '../../storage/journal/read-journal.ts';
 import { PostgresSnapshots } from '../../storage/snapshots.ts';
 import { EXIT } from '../exit-codes.ts';

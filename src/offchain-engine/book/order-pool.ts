@@ -62,7 +62,7 @@ export const GTD = 3;
 export const CANCEL_NEWEST = 0;
 export const CANCEL_OLDEST = 1;
 export const CANCEL_BOTH = 2;
-export const DECREMENT = 3;
+// 3, the remaining mode, is decrement.
 export const STOP_NONE = 0;
 export const STOP_AT_OR_ABOVE = 1;
 export const STOP_AT_OR_BELOW = 2;
