@@ -41,7 +41,8 @@ for (let seed = first; seed < first + count; seed++) {
 }
 const [only] = lives;
 if (values.seed !== undefined && only !== undefined) {
-  for (const [kind, times] of [...only.events].sort()) console.log(`${kind} ${times}`);
+  for (const [kind, times] of [...only.events].sort(([left], [right]) => (left < right ? -1 : 1)))
+    console.log(`${kind} ${times}`);
   console.log(`state ${only.stateHash}, journal ${only.journalHash}`);
 }
 const sum = (figure: (life: SimulatedLife) => number): number => lives.reduce((total, life) => total + figure(life), 0);
