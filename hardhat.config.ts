@@ -42,9 +42,12 @@ export default defineConfig({
       timeout: 60_000,
       forbidOnly: true,
     },
+    // `hardhat test solidity --test-profile deep` runs far longer.
     solidity: {
-      fuzz: { runs: 256 },
-      invariant: { runs: 4, depth: 60, failOnRevert: true },
+      profiles: {
+        default: { fuzz: { runs: 256 }, invariant: { runs: 4, depth: 60, failOnRevert: true } },
+        deep: { fuzz: { runs: 20_000 }, invariant: { runs: 200, depth: 500, failOnRevert: true } },
+      },
     },
   },
   networks: {
