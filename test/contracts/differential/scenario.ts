@@ -487,7 +487,7 @@ export class Scenario {
     const { twin } = this;
     const { now, model, lab } = twin;
     const account = twin.account(user.address);
-    const forged = this.#chance(8) ? this.#highSignature() : undefined;
+    const forged = this.#chance(12) ? this.#highSignature(user) : undefined;
     const key = forged?.signer ?? (this.#keys[this.#chance(70) ? 2 : this.#below(3)] as LabUser).address;
     const known = account.sessionKeys.get(key);
     const valid = known !== undefined && known.settleableUntil > now;
@@ -531,9 +531,9 @@ export class Scenario {
     );
   }
 
-  /** A high s that the compact form holds, over an order of the crowd; whoever it recovers to may be made a session key. */
-  #highSignature(): { readonly signer: Address } | undefined {
-    const orders = this.#known.filter(({ by, lane }) => by.kind === 'owner' && lane === 0);
+  /** A high s that the compact form holds, over an order of the user; whoever it recovers to may be made a session key. */
+  #highSignature(user: LabUser): { readonly signer: Address } | undefined {
+    const orders = this.#known.filter(({ by, account }) => by.kind === 'owner' && account === user.address);
     if (orders.length === 0) return undefined;
     const order = this.#pick(orders);
     const digest = this.#digest(order);
