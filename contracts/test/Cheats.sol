@@ -2,6 +2,7 @@
 pragma solidity 0.8.37;
 
 /// @title The test runner's own functions, as far as these tests use them.
+// solhint-disable-next-line interface-starts-with-i
 interface Cheats {
     function warp(uint256 timestamp) external;
     function prank(address sender, address origin) external;

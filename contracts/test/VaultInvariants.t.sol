@@ -1,4 +1,6 @@
 // SPDX-License-Identifier: MIT
+// A broken expectation needs no error of its own in a test.
+// solhint-disable gas-custom-errors
 pragma solidity 0.8.37;
 
 import { IVault, IVaultSettlement, IVaultViews } from "../interfaces/IVault.sol";
