@@ -6,8 +6,10 @@ import { fileURLToPath } from 'node:url';
 
 const PROJECT = fileURLToPath(new URL('../..', import.meta.url));
 const LINES_MAX = 500;
-/** One hot path over one memory layout, read from top to bottom, and one lab's set-up with the custody rows of the fault list. */
-const LONGER: ReadonlySet<string> = new Set(['contracts/Settlement.sol', 'test/contracts/custody.test.ts']);
+/** Tables of cases are long. */
+const TEST_LINES_MAX = 600;
+/** One hot path over one memory layout, read from top to bottom; apart, its parts would not be understood. */
+const LONGER: ReadonlySet<string> = new Set(['contracts/Settlement.sol']);
 
 /**
  * The one table of what may import what. A folder of src/ may import its own files and those of the folders named here. `packages` says
@@ -160,7 +162,9 @@ describe('folder rules', () => {
     const bare = new Set(builtinModules);
     const all = [...sources, ...files('{scripts,test,bench}/**/*.{ts,mjs}')];
     const complaints = all.flatMap((path) =>
-      importsOf(read(path)).flatMap((specifier) => (bare.has(specifier) ? `${path}: ${specifier}` : [])),
+      importsOf(read(path)).flatMap((specifier) =>
+        bare.has(specifier) && !specifier.startsWith('node:') ? `${path}: ${specifier}` : [],
+      ),
     );
     assert.deepEqual(complaints, []);
   });
@@ -175,7 +179,8 @@ describe('files', () => {
     assert.ok(written.length > 0);
     const long = written.flatMap((path) => {
       const lines = read(path).split('\n').length - 1;
-      return lines > LINES_MAX && !LONGER.has(path) ? `${path}: ${lines}` : [];
+      const most = path.startsWith('test/') ? TEST_LINES_MAX : LINES_MAX;
+      return lines > most && !LONGER.has(path) ? `${path}: ${lines}` : [];
     });
     assert.deepEqual(long, []);
   });
