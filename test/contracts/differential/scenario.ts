@@ -145,8 +145,13 @@ export class Scenario {
     const kind = this.#below(6);
     if (kind === 0) return Uint8Array.from({ length: this.#below(200) }, () => this.#below(256));
     if (kind === 1) return Uint8Array.from(bytes.slice(0, this.#below(bytes.length)));
-    if (kind === 2)
-      bytes.splice(this.#below(bytes.length), 0, ...Array.from({ length: 1 + this.#below(4) }, () => this.#below(256)));
+    if (kind === 2 && this.#chance(30)) bytes.push(0);
+    else if (kind === 2)
+      bytes.splice(
+        this.#below(bytes.length + 1),
+        0,
+        ...Array.from({ length: 1 + this.#below(4) }, () => this.#below(256)),
+      );
     if (kind === 3) bytes.splice(this.#below(bytes.length), 1 + this.#below(4));
     if (kind >= 4) {
       // Counts, pages and flags lie at the front; noise further back falls into signatures mostly.
@@ -238,7 +243,7 @@ export class Scenario {
       timeInForce: this.#pick(['gtc', 'gtc', 'gtd', 'gtc', 'ioc', 'fok'] as const),
       postOnly: this.#chance(8),
       sizeLots: 1 + this.#below(40),
-      priceTicks: side === 'buy' ? 100 + this.#below(20) : 85 + this.#below(18),
+      priceTicks: side === 'buy' ? 96 + this.#below(20) : 85 + this.#below(20),
       expiry: this.#chance(2)
         ? model.parameters.deployedAt + 30 * 86_400 + Math.floor(fresh / 1_000) + this.#below(2)
         : expiry,
@@ -285,6 +290,8 @@ export class Scenario {
       takerFeePpm: fee(900),
       makerFeePpm: fee(700),
     });
+    // Without a look at the price, now and then.
+    const isBlind = this.#chance(6);
     const crossing = table.filter(
       (maker) =>
         maker.market === taker.market &&
@@ -292,7 +299,7 @@ export class Scenario {
         maker.account !== taker.account &&
         maker.timeInForce !== 'ioc' &&
         maker.timeInForce !== 'fok' &&
-        (taker.side === 'buy' ? maker.priceTicks <= taker.priceTicks : maker.priceTicks >= taker.priceTicks),
+        (isBlind || taker.side === 'buy' ? maker.priceTicks <= taker.priceTicks : maker.priceTicks >= taker.priceTicks),
     );
     if (crossing.length === 0 || this.#chance(8))
       return this.#chance(30) ? [to(this.#pick(table), this.#below(30))] : [];
