@@ -162,7 +162,7 @@ export async function startEngineService(options: EngineServiceOptions): Promise
     for (const end of stopServing) await end();
     await baseFees?.stop();
     await sequencer.stop();
-    await publishing.idle();
+    await publishing.stop();
     await saveFinalSnapshot(journal, snapshots, leading.engine);
   };
   return {
@@ -224,6 +224,7 @@ function createBatchPublishing(
     });
   let publisher: Publisher | undefined;
   let last: Promise<void> = Promise.resolve();
+  let stopping = false;
 
   const publishOne = async (batch: SealedBatch, row: JournalRow, sealedAtMs: number): Promise<void> => {
     for (;;) {
@@ -234,6 +235,8 @@ function createBatchPublishing(
         return;
       } catch (error) {
         if (!(error instanceof ExchangeError && error.retryable)) throw error;
+        // The next leader publishes what is left.
+        if (stopping) return;
         logger.warn({ err: error, batchId: batch.batchId }, 'the batch could not be published; trying again');
         await new Promise((resolve) => setTimeout(resolve, PUBLISH_RETRY_MS));
       }
@@ -249,7 +252,11 @@ function createBatchPublishing(
         for (const event of events) if (event.kind === 'batchSealed') publish(event.batch, row, timestampMs);
       }
     },
-    idle: () => last,
+    /** Resolves when what can be published is. */
+    stop: (): Promise<void> => {
+      stopping = true;
+      return last;
+    },
   };
 }
 
