@@ -132,33 +132,37 @@ const WHOLE_EXCHANGE = 'test/{cli,demo,faults,promises,readme,sdk,services,web}/
 const runTests = (files: readonly string[], hold: boolean): Promise<TestCounts> =>
   runMocha(['mocha', '--reporter', REPORTER, ...files], { hold });
 
-/** Two lanes side by side, since no runner keeps two cores busy. The second one's output comes when its runner has ended. */
+/**
+ * Two lanes side by side, since no runner keeps two cores busy: compiling the contracts alone takes minutes of one. The first lane's output comes
+ * when its runner has ended.
+ */
 function planLanes(): readonly (readonly Step[])[] {
   const whole = new Set(find(WHOLE_EXCHANGE));
   const parts = find('test/**/*.test.ts', ['test/contracts/**']).filter((path) => !whole.has(path));
   return [
-    [...planContractSteps(), { name: 'Tests: whole exchange', run: () => runTests([...whole], false) }],
-    [{ name: 'Tests: parts', run: () => runTests(parts, true) }],
+    [...planContractSteps(), { name: 'Tests: parts', run: () => runTests(parts, true) }],
+    [planChecks(), { name: 'Tests: whole exchange', run: () => runTests([...whole], false) }],
   ];
 }
 
-function planSetUp(): Step[] {
-  return [
-    {
-      name: 'System',
-      run: async () => {
-        const complaints = await setUpSystem();
-        return complaints.length === 0 ? PASSED : complaints.map(failure).reduce(add);
-      },
+function planSetUp(): Step {
+  return {
+    name: 'System',
+    run: async () => {
+      const complaints = await setUpSystem();
+      return complaints.length === 0 ? PASSED : complaints.map(failure).reduce(add);
     },
-    {
-      name: 'Checks',
-      run: async () => {
-        const { passed, failed } = await runChecks();
-        return { passed, failed: failed.length, skipped: 0 };
-      },
+  };
+}
+
+function planChecks(): Step {
+  return {
+    name: 'Checks',
+    run: async () => {
+      const { passed, failed } = await runChecks();
+      return { passed, failed: failed.length, skipped: 0 };
     },
-  ];
+  };
 }
 
 function planContractSteps(): Step[] {
@@ -172,7 +176,7 @@ function planContractSteps(): Step[] {
   if (find('contracts/**/*.t.sol').length > 0) steps.push({ name: 'Contracts: Solidity tests', run: runSolidityTests });
   steps.push({
     name: 'Contracts: TypeScript tests',
-    run: () => runMocha(['hardhat', 'test', 'mocha', '--no-compile']),
+    run: () => runMocha(['hardhat', 'test', 'mocha', '--no-compile'], { hold: true }),
   });
   return steps;
 }
@@ -190,7 +194,7 @@ async function main(): Promise<void> {
       lines.push(`${name}: ${summaryLine(counts)} (${Math.round((performance.now() - stepStartMs) / 1_000)} s)`);
     }
   };
-  await runAll(planSetUp());
+  await runAll([planSetUp()]);
   await Promise.all(planLanes().map(runAll));
   console.log(`\n━━ Summary (${Math.round((performance.now() - startMs) / 1_000)} s)\n\n${lines.join('\n')}\n`);
   console.log(summaryLine(total));
