@@ -26,6 +26,9 @@ import { finalityOf, recordedVault, requireActiveKey } from './vault-place.ts';
 /** Printed when everything runs; whoever starts this as a child waits for it. */
 const READY = 'Ready. Ctrl-C stops everything; starting again continues.';
 
+/** Blocks to finality and a start under load take seconds. */
+const LISTINGS_TIMEOUT_MS = 60_000;
+
 type Stoppable = { readonly name: string; readonly stop: () => Promise<void> };
 
 const say = (line = ''): void => void process.stdout.write(`${line}\n`);
@@ -109,7 +112,9 @@ async function startAll(settings: Settings, running: Stoppable[], ended: Promise
     process.stderr.write(`The exchange had to stop: ${error instanceof Error ? error.message : String(error)}\n`);
     ended.resolve(1);
   });
+  const assets = chainId === LOCAL_CHAIN_ID ? await waitForListings(exchange.url) : [];
   if (chainId === LOCAL_CHAIN_ID && settings.DEMO_TRADERS !== 'off') {
+    await fundYours(assets, rpcUrl);
     const traders = await startTraders(exchange, rpcUrl, logger);
     running.push({ name: 'demo traders', stop: traders.stop });
   }
@@ -187,28 +192,35 @@ async function startTraders(
   rpcUrl: string,
   logger: ReturnType<typeof createLogger>,
 ): Promise<DemoTraders> {
-  await fundYours(exchange.url, rpcUrl);
   const { makers, takers } = LOCAL_ACCOUNTS;
   return startDemoTraders({ url: exchange.url, rpcUrl, makers, takers, logger });
 }
 
+type ListedAsset = { readonly token: Address; readonly decimals: number };
+
+/** Listings are known once their block is final and the engine has applied them: before that nothing can be traded. */
+async function waitForListings(url: string): Promise<readonly ListedAsset[]> {
+  const list = async <T>(path: string): Promise<readonly T[]> => {
+    const response = await fetch(`${url}/api/v1${path}`);
+    return ((await response.json()) as { data: readonly T[] }).data;
+  };
+  const deadlineMs = performance.now() + LISTINGS_TIMEOUT_MS;
+  while (performance.now() < deadlineMs) {
+    if ((await list('/markets')).length > 0) return list<ListedAsset>('/assets');
+    await new Promise((wake) => setTimeout(wake, 200));
+  }
+  throw new ExchangeError(
+    'NOT_READY',
+    `No market was listed within ${LISTINGS_TIMEOUT_MS / 1000} s; is the node mining?`,
+  );
+}
+
 /** Test tokens in the wallets that are offered to the reader, once. */
-async function fundYours(url: string, rpcUrl: string): Promise<void> {
+async function fundYours(assets: readonly ListedAsset[], rpcUrl: string): Promise<void> {
   const mintAbi = parseAbi([
     'function mint(address to, uint256 amount)',
     'function balanceOf(address owner) view returns (uint256)',
   ]);
-  const deadlineMs = performance.now() + 30_000;
-  const listed = async (): Promise<{ token: Address; decimals: number }[]> => {
-    const response = await fetch(`${url}/api/v1/assets`);
-    return ((await response.json()) as { data: { token: Address; decimals: number }[] }).data;
-  };
-  let assets = await listed();
-  // Listings are known once their block is final and the engine has applied them.
-  while (assets.length < 2 && performance.now() < deadlineMs) {
-    await new Promise((wake) => setTimeout(wake, 200));
-    assets = await listed();
-  }
   const deployer = privateKeyToAccount(localKey(LOCAL_ACCOUNTS.deployer));
   const sender = createTransactionSender({ wallet: deployer, rpcUrl, chainId: LOCAL_CHAIN_ID });
   for (const index of LOCAL_ACCOUNTS.yours) {

@@ -232,7 +232,11 @@ describe('indexer', () => {
     const [liar, honest] = [proxy, node.rpcUrl];
     const indexer = start({ rpcUrls: [honest, liar.url], finality: { kind: 'confirmations', count: 2 } });
     await contract.mine(3);
-    await waitFor(async () => indexer.status().final !== undefined);
+    // At rest: nothing that was mined before the lie may become final during it.
+    await waitFor(async () => {
+      const { head, final } = indexer.status();
+      return final !== undefined && final.number === head - 2;
+    });
     const finalBefore = indexer.status().final?.number ?? 0;
     liar.bendAnswer = (call, answer) =>
       call.method === 'eth_getBlockByNumber' && typeof answer.result === 'object' && call.params[0] !== '0x0'
