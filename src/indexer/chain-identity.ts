@@ -42,9 +42,11 @@ export async function readChainIdentity(endpoint: RpcEndpoint, place: VaultPlace
 
 /** @throws ExchangeError CHAIN_MISMATCH naming every field that differs. */
 export function requireSameChain(expected: ChainIdentity, got: ChainIdentity, source: string): void {
-  const fields = ['chainId', 'genesisHash', 'vault', 'deploymentBlock', 'deploymentBlockHash'] as const;
+  const fields = ['chainId', 'vault', 'deploymentBlock', 'deploymentBlockHash', 'genesisHash'] as const;
   const differences = fields.filter((field) => expected[field] !== got[field]);
-  if (differences.length === 0) return;
+  // The deployment block's hash commits to every block before it. A local node that was restarted may show another block 0 beneath the same
+  // chain: it makes one anew at each start and keeps the old ones.
+  if (differences.every((field) => field === 'genesisHash')) return;
   const list = differences.map((field) => `${field} is ${got[field]} instead of ${expected[field]}`).join(', ');
   throw new ExchangeError('CHAIN_MISMATCH', `${source} serves another chain than the one recorded: ${list}`, {
     details: { expected, got, differences },
