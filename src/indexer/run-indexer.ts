@@ -12,7 +12,7 @@ import type { VaultReader } from '../chain/vault-reader.ts';
 import { ExchangeError } from '../domain/errors.ts';
 import type { ChainEventSequence } from '../domain/units.ts';
 import { isDatabaseTrouble } from '../storage/database-trouble.ts';
-import { closeIncident, openIncident } from '../storage/incidents.ts';
+import { closeIncident, openIncident, readOpenIncidents } from '../storage/incidents.ts';
 import { readChainIdentity, requireSameChain, type VaultPlace } from './chain-identity.ts';
 import { type BlockRef, type ChainIdentity, type ChainStep, type FollowedChain, tipOf } from './chain-steps.ts';
 import { createFollower, type Follower } from './follow-chain.ts';
@@ -115,8 +115,9 @@ export function startIndexer(options: IndexerOptions): Indexer {
     lastError = error.message;
     options.onWarning?.('the chain cannot be followed now; trying again', error);
     const silentMs = performance.now() - lastGoodAt;
-    if (silentMs > stalledAfterMs && state !== 'stalled') {
-      state = 'stalled';
+    if (silentMs > stalledAfterMs) state = 'stalled';
+    // By the incident, not by the state: when the database is away too, the next failure opens it.
+    if (state === 'stalled' && stalledIncident === undefined) {
       const details = { reason: error.message, silentMs };
       const incident = { kind: 'chain_stalled', summary: 'The chain cannot be followed', details };
       stalledIncident = (await openIncident(pool, incident)).id;
@@ -159,6 +160,8 @@ export function startIndexer(options: IndexerOptions): Indexer {
     }
     identity = known;
     chain = await loadFollowedChain(pool, known);
+    // One that an earlier run opened and could not close.
+    stalledIncident ??= (await readOpenIncidents(pool)).find(({ kind }) => kind === 'chain_stalled')?.id;
     return { known };
   };
 

@@ -275,13 +275,37 @@ describe('indexer', () => {
     await converge();
     proxy.breakRequest = () => ({ kind: 'reset' });
     await waitFor(async () => indexer.status().state === 'stalled');
-    const open = await pool.query("SELECT 1 FROM incidents WHERE kind = 'chain_stalled' AND closed_at IS NULL");
-    assert.equal(open.rowCount, 1);
+    const stalled = async (): Promise<boolean[]> => {
+      const { rows } = await pool.query<{ open: boolean }>(
+        "SELECT closed_at IS NULL AS open FROM incidents WHERE kind = 'chain_stalled'",
+      );
+      return rows.map(({ open }) => open);
+    };
+    // The state changes first, the row follows.
+    await waitFor(async () => (await stalled()).length > 0);
+    assert.deepEqual(await stalled(), [true]);
     proxy.breakRequest = undefined;
     await contract.emit(1);
     await converge();
-    const closed = await pool.query("SELECT 1 FROM incidents WHERE kind = 'chain_stalled' AND closed_at IS NOT NULL");
-    assert.equal(closed.rowCount, 1);
+    await waitFor(async () => (await stalled())[0] === false);
+    assert.deepEqual(await stalled(), [false]);
+  });
+
+  it('closes the incident that an earlier run left open', async () => {
+    const first = start({ stalledAfterMs: 100 });
+    await converge();
+    proxy.breakRequest = () => ({ kind: 'reset' });
+    const openOnes = async (): Promise<number> => {
+      const { rows } = await pool.query(
+        "SELECT 1 FROM incidents WHERE kind = 'chain_stalled' AND closed_at IS NULL LIMIT 2",
+      );
+      return rows.length;
+    };
+    await waitFor(async () => (await openOnes()) === 1);
+    await stop(first);
+    proxy.breakRequest = undefined;
+    start();
+    await waitFor(async () => (await openOnes()) === 0);
   });
 
   it('goes on after the database ended its connections', async () => {
