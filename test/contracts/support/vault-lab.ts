@@ -103,6 +103,29 @@ export const NATIVE: Address = '0xeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeee';
 /** Much more than any test moves, far below 2^53. */
 export const PLENTY = 10 ** 12;
 
+/** When the chain of a lab with `everySecond` begins: 2026-01-01. */
+const GENESIS = 1_767_225_600;
+
+/**
+ * A network whose blocks lie exactly a second apart, whatever the wall clock says and however long a test takes: sequences, expiries,
+ * digests and signatures are then the same in every run, and so is the gas of their bytes.
+ */
+async function createSteadyNetwork(): Promise<Connection> {
+  const connection = await network.create({ override: { initialDate: new Date(GENESIS * 1_000) } });
+  const { provider } = connection;
+  const request = provider.request.bind(provider);
+  provider.request = async (call) => {
+    if (call.method === 'eth_sendTransaction' || call.method === 'eth_sendRawTransaction') {
+      const latest = (await request({ method: 'eth_getBlockByNumber', params: ['latest', false] })) as {
+        timestamp: Hex;
+      };
+      await request({ method: 'evm_setNextBlockTimestamp', params: [Number(latest.timestamp) + 1] });
+    }
+    return request(call);
+  };
+  return connection;
+}
+
 export const vaultInterface = new Interface(vaultAbi as unknown as InterfaceAbi);
 
 export async function artifactOf(source: string): Promise<{ abi: InterfaceAbi; bytecode: string }> {
@@ -163,9 +186,13 @@ export class VaultLab {
     this.digester = undefined as unknown as Digester;
   }
 
-  /** Deploys tokens and vault and lists ASSETS and MARKETS, the deployer still governing. */
-  static async create(options: { readonly permit2?: Address } = {}): Promise<VaultLab> {
-    const connection = await network.create();
+  /**
+   * Deploys tokens and vault and lists ASSETS and MARKETS, the deployer still governing.
+   *
+   * @param options.everySecond blocks lie a second apart instead of following the wall clock, from a fixed genesis on
+   */
+  static async create(options: { readonly permit2?: Address; readonly everySecond?: boolean } = {}): Promise<VaultLab> {
+    const connection = options.everySecond === true ? await createSteadyNetwork() : await network.create();
     const signers = (await connection.ethers.getSigners()) as unknown as JsonRpcSigner[];
     const lab = new VaultLab(connection, signers);
     for (const { kind, symbol, decimals } of ASSETS) {
