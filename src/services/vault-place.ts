@@ -61,9 +61,12 @@ export async function readChainFacts(options: {
   };
 }
 
-/** Number of the first block with that timestamp: where the vault was deployed. Times never fall from block to block. */
+/**
+ * Number of the first block with that timestamp: where the vault was deployed. Times never fall from block to block. Block 0 holds no
+ * transactions, and is left out: a local node that loaded its state may show a new one with the time of its start.
+ */
 async function blockOfTime(client: PublicClient, timestamp: bigint): Promise<number> {
-  let low = 0n;
+  let low = 1n;
   let high = await client.getBlockNumber();
   while (low < high) {
     const middle = (low + high) / 2n;

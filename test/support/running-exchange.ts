@@ -89,7 +89,7 @@ export async function startRunningExchange(options: RunningExchangeOptions = {})
   try {
     const deadlineMs = performance.now() + START_TIMEOUT_MS;
     while (!output.includes('\nReady.')) {
-      if (ended || performance.now() > deadlineMs) throw new Error(`the exchange did not start:\n${output}`);
+      if (ended || performance.now() > deadlineMs) throw new Error(ended ? 'it ended' : 'it is not ready in time');
       await sleep(50);
     }
     const url = /Web page +(\S+)/.exec(output)?.[1] ?? '';
@@ -99,7 +99,7 @@ export async function startRunningExchange(options: RunningExchangeOptions = {})
     return { url, operationsUrl, rpcUrl, chainId, pid, output: () => output, exited, stop };
   } catch (error) {
     await stop('SIGKILL');
-    throw error;
+    throw new Error(`the exchange did not come up; it printed:\n${output}`, { cause: error });
   }
 }
 
