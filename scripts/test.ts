@@ -20,8 +20,13 @@ const LINGER_TIMEOUT_MS = 20_000;
 
 const REPORTER = './scripts/mocha-count-reporter.cjs';
 
-/** What a test runner's run came to. */
-type TestCounts = { readonly passed: number; readonly failed: number; readonly skipped: number };
+/** What a test runner's run came to; `failures` are the failed tests' titles with the first line of why, where the runner tells them. */
+type TestCounts = {
+  readonly passed: number;
+  readonly failed: number;
+  readonly skipped: number;
+  readonly failures?: readonly string[];
+};
 
 type Step = { readonly name: string; readonly run: () => Promise<TestCounts> };
 
@@ -29,7 +34,7 @@ const PASSED: TestCounts = { passed: 1, failed: 0, skipped: 0 };
 
 function failure(reason: string): TestCounts {
   console.log(`✘ ${reason}`);
-  return { passed: 0, failed: 1, skipped: 0 };
+  return { passed: 0, failed: 1, skipped: 0, failures: [reason] };
 }
 
 /**
@@ -65,6 +70,7 @@ function add(left: TestCounts, right: TestCounts): TestCounts {
     passed: left.passed + right.passed,
     failed: left.failed + right.failed,
     skipped: left.skipped + right.skipped,
+    failures: [...(left.failures ?? []), ...(right.failures ?? [])],
   };
 }
 
@@ -160,7 +166,7 @@ function planChecks(): Step {
     name: 'Checks',
     run: async () => {
       const { passed, failed } = await runChecks();
-      return { passed, failed: failed.length, skipped: 0 };
+      return { passed, failed: failed.length, skipped: 0, failures: failed };
     },
   };
 }
@@ -197,6 +203,8 @@ async function main(): Promise<void> {
   await runAll([planSetUp()]);
   await Promise.all(planLanes().map(runAll));
   console.log(`\n━━ Summary (${Math.round((performance.now() - startMs) / 1_000)} s)\n\n${lines.join('\n')}\n`);
+  const failures = total.failures ?? [];
+  if (failures.length > 0) console.log(`Failed:\n${failures.map((failed) => `  ✘ ${failed}`).join('\n')}\n`);
   console.log(summaryLine(total));
   process.exitCode = total.failed === 0 ? 0 : 1;
 }

@@ -10,11 +10,15 @@ const REPORTER = fileURLToPath(new URL('../../scripts/mocha-count-reporter.cjs',
 describe('the sum of all test runners', () => {
   const directory = useTemporaryDirectory();
 
-  async function countsOf(source: string): Promise<unknown> {
+  const runSource = async (source: string): ReturnType<typeof runMocha> => {
     const file = join(directory.path(), `${Math.random()}.cjs`);
     await writeFile(file, source);
     return runMocha(['mocha', '--no-config', '--reporter', REPORTER, file], { quiet: true });
-  }
+  };
+  const countsOf = async (source: string): Promise<unknown> => {
+    const { passed, failed, skipped } = await runSource(source);
+    return { passed, failed, skipped };
+  };
 
   it('counts what mocha ran', async () => {
     const source = `it('passes', () => {}); it('too', () => {}); it.skip('waits', () => {}); it('fails', () => { throw new Error('as it should'); });`;
@@ -26,6 +30,11 @@ describe('the sum of all test runners', () => {
     assert.deepEqual(await countsOf(`it('ends', () => process.exit(0));`), { passed: 0, failed: 1, skipped: 0 });
     const hook = `before(() => { throw new Error('as it should'); }); it('never runs', () => {});`;
     assert.deepEqual(await countsOf(hook), { passed: 0, failed: 1, skipped: 0 });
+  });
+
+  it('names what failed, with the first line of why', async () => {
+    const source = `describe('a part', () => it('fails', () => { throw new Error('as it should\\nat length'); }));`;
+    assert.deepEqual((await runSource(source)).failures, ['a part fails: as it should']);
   });
 
   it('counts a runner that failed without a failed test as a failure', () => {
