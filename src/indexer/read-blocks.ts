@@ -83,38 +83,61 @@ export async function readBlocks(
   return blocks;
 }
 
+/** What a node said of the blocks (after, end.number], of which `end` is final. Not checked against the chain below yet. */
+export type FetchedRange = {
+  readonly after: number;
+  readonly end: Header;
+  /** Of blocks with logs, ascending. */
+  readonly headers: readonly Header[];
+  readonly logs: ReadonlyMap<number, readonly RpcLog[]>;
+  readonly logCount: number;
+  /** Number of the last event as the vault's state at `end` says; undefined where the node does not keep that state. */
+  readonly stated: ChainEventSequence | undefined;
+};
+
 /**
- * Blocks with events in (parent, to], and block `to` itself, which is final. Blocks without events are left out.
- * @throws RPC_FAILED `range_too_large` when the node wants a smaller range, `inconsistent` as above.
+ * Asks for the blocks with logs in (after, to], and block `to` itself, which is final.
+ * @throws RPC_FAILED `range_too_large` when the node wants a smaller range, `inconsistent` when the answers do not fit together.
  */
-export async function readRange(
+export async function fetchRange(
   endpoint: RpcEndpoint,
   reader: VaultReader,
-  parent: ChainTip,
+  after: number,
   to: number,
-): Promise<FollowedBlock[]> {
-  const filter = { address: reader.vault, fromBlock: hexNumber(parent.number + 1), toBlock: hexNumber(to) };
+): Promise<FetchedRange> {
+  const filter = { address: reader.vault, fromBlock: hexNumber(after + 1), toBlock: hexNumber(to) };
   const [answer, endBlock] = await endpoint.batch([{ method: 'eth_getLogs', params: [filter] }, blockByNumber(to)]);
   const end = parseHeader(endBlock);
   if (end === undefined) throw inconsistent(`block ${to} is said to be final, but the node does not have it`);
-  const byBlock = Map.groupBy(asLogs(answer), (log) => Number(log.blockNumber));
-  const numbers = [...byBlock.keys()].sort((a, b) => a - b);
-  const outside = numbers.find((number) => !(number > parent.number && number <= to));
+  const all = asLogs(answer);
+  const logs = Map.groupBy(all, (log) => Number(log.blockNumber));
+  const numbers = [...logs.keys()].sort((a, b) => a - b);
+  const outside = numbers.find((number) => !(number > after && number <= to));
   if (outside !== undefined) throw inconsistent(`asked for logs up to block ${to}, got one of block ${outside}`);
-  const headers = await readHeaders(
-    endpoint,
-    numbers.filter((number) => number !== to),
-  );
-  const blocks: FollowedBlock[] = [];
+  const [headers, stated] = await Promise.all([
+    readHeaders(
+      endpoint,
+      numbers.filter((number) => number !== to),
+    ),
+    lastEventIfKnown(endpoint, reader, end.hash),
+  ]);
+  const known = headers.filter((header) => header !== undefined);
+  if (known.length < headers.length) throw inconsistent('the node served a log of a block that it does not have');
+  return { after, end, headers: known, logs, logCount: all.length, stated };
+}
+
+/**
+ * A fetched range as blocks on top of `parent`, which is block `after`. Blocks without events are left out, except the last.
+ * @throws RPC_FAILED `inconsistent` or `events_missing`, as above.
+ */
+export function blocksOfRange(reader: VaultReader, parent: ChainTip, range: FetchedRange): FollowedBlock[] {
   let previous = parent.lastEventSequence;
-  for (const header of [...headers, end]) {
-    if (header === undefined) throw inconsistent('the node served a log of a block that it does not have');
-    const events = eventsOfBlock(reader, header, byBlock.get(header.number) ?? [], previous);
+  const blocks = [...range.headers, range.end].map((header) => {
+    const events = eventsOfBlock(reader, header, range.logs.get(header.number) ?? [], previous);
     previous = (previous + events.length) as ChainEventSequence;
-    blocks.push({ ...header, lastEventSequence: previous, events });
-  }
-  const stated = await lastEventIfKnown(endpoint, reader, end.hash);
-  if (stated !== undefined) requireComplete(previous, stated, to);
+    return { ...header, lastEventSequence: previous, events };
+  });
+  if (range.stated !== undefined) requireComplete(previous, range.stated, range.end.number);
   return blocks;
 }
 

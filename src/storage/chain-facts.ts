@@ -2,7 +2,14 @@
 import type { ChainFact } from '../domain/commands.ts';
 
 export function encodeChainFact(fact: ChainFact): string {
-  return JSON.stringify(fact, (_key, value: unknown) => (typeof value === 'bigint' ? value.toString() : value));
+  switch (fact.kind) {
+    case 'assetListed':
+      return JSON.stringify({ ...fact, asset: { ...fact.asset, quantumUnits: fact.asset.quantumUnits.toString() } });
+    case 'sessionKeyRegistered':
+      return JSON.stringify({ ...fact, marketMask: fact.marketMask.toString() });
+    default:
+      return JSON.stringify(fact);
+  }
 }
 
 /** The fact of a parsed payload. Written by `encodeChainFact` only, so its shape is trusted. */
