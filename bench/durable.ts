@@ -19,8 +19,9 @@ import { checkSignature, type SignedMessage } from '../src/chain/check-signature
 import { createDigester } from '../src/chain/digests.ts';
 import { createSignaturePool } from '../src/chain/signature-pool.ts';
 import { startEmbeddedPostgres } from '../src/services/embedded-postgres.ts';
-import { batchClient, type Client, httpClient, webSocketClient } from './durable/clients.ts';
+import { batchClient, type Client, httpClient, type Request, webSocketClient } from './durable/clients.ts';
 import { DOMAIN, type SignedBody, signOrders, type Trader, traders } from './durable/orders.ts';
+import { perOrder, readProcessorTime } from './durable/processor-time.ts';
 
 const TRADERS = 500;
 const BATCH = 50;
@@ -47,11 +48,13 @@ try {
   const started = await startServer();
   server = started.child;
   const ways: Way[] = [
-    { name: 'http', client: httpClient(started.url, 64), perRequest: 1, underWay: 64 },
+    { name: 'http', client: await httpClient(started.url, 64), perRequest: 1, underWay: 64 },
     { name: 'ws', client: await webSocketClient(started.url, 8), perRequest: 1, underWay: 512 },
-    { name: 'batch50', client: batchClient(started.url, 16), perRequest: BATCH, underWay: 16 },
+    { name: 'batch50', client: await batchClient(started.url, 16, BATCH), perRequest: BATCH, underWay: 16 },
   ];
   const figures: Record<string, Figures> = {};
+  const cpu: Record<string, Record<string, number>> = {};
+  const watched = { clientPid: process.pid, serverPid: server.pid ?? 0, postmasterPid: postgres.pid };
   let next = 0;
   const signed = (count: number): SignedBody[] => {
     const orders = signOrders(accounts, next, count, startedMs);
@@ -62,12 +65,16 @@ try {
   // The start of the program counts for nothing: asking begins anew.
   await longestTask(server);
   for (const way of ways) {
-    const ordersPerSec = await saturate(way, signed(ordersPerRun));
+    const orders = signed(ordersPerRun);
+    const before = readProcessorTime(watched);
+    const ordersPerSec = await saturate(way, orders);
+    cpu[way.name] = perOrder(before, readProcessorTime(watched), orders.length);
     const latencies = await atRate(way, signed(Math.ceil(ordersPerRun / 2)), ordersPerSec / 2);
     figures[way.name] = { ordersPerSec: Math.round(ordersPerSec), ...latencies };
     say(
       `${way.name}: ${Math.round(ordersPerSec)} orders/s; at half of it p50 ${latencies.p50Ms} ms, p99 ${latencies.p99Ms} ms`,
     );
+    say(`  processor time, µs an order: ${JSON.stringify(cpu[way.name])}`);
     way.client.close();
   }
   const longestTaskMs = await longestTask(server);
@@ -91,7 +98,7 @@ try {
 
 /** Orders per second with a fixed number of requests under way. */
 async function saturate(way: Way, orders: readonly SignedBody[]): Promise<number> {
-  const requests = inRequests(orders, way.perRequest);
+  const requests = inRequests(orders, way);
   const beganMs = performance.now();
   await Promise.all(
     Array.from({ length: way.underWay }, async () => {
@@ -108,7 +115,7 @@ async function atRate(
   orders: readonly SignedBody[],
   ordersPerSec: number,
 ): Promise<{ p50Ms: number; p99Ms: number }> {
-  const requests = inRequests(orders, way.perRequest).reverse();
+  const requests = inRequests(orders, way).reverse();
   const everyMs = (way.perRequest * 1_000) / ordersPerSec;
   const beganMs = performance.now();
   const latencies = await Promise.all(
@@ -125,12 +132,12 @@ async function atRate(
   return { p50Ms: quantile(0.5), p99Ms: quantile(0.99) };
 }
 
-/** Last first: `pop` gives them in order. */
-function inRequests(orders: readonly SignedBody[], perRequest: number): SignedBody[][] {
-  const requests: SignedBody[][] = [];
+/** As bytes, before the clock starts. Last first: `pop` gives them in order. */
+function inRequests(orders: readonly SignedBody[], { client, perRequest }: Way): Request[] {
+  const requests: Request[] = [];
   for (let first = 0; first < orders.length; first += perRequest)
-    requests.unshift(orders.slice(first, first + perRequest));
-  return requests;
+    requests.push(client.prepare(orders.slice(first, first + perRequest)));
+  return requests.reverse();
 }
 
 /** Digests and recoveries per second: inline on one core, and through the pool with two workers. */

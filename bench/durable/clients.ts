@@ -1,84 +1,230 @@
-/** The three ways an order travels, each from body to acknowledgement. Every one throws unless the order was placed. */
-import { Agent, request } from 'node:http';
+/**
+ * The three ways an order travels, as lean as a fleet of bots would be: requests are bytes before the clock starts, they leave through plain
+ * sockets with one request under way per connection (HTTP) or many (WebSocket), and of an answer only what tells success is read.
+ * Every one throws unless all of its orders were placed.
+ */
+import { randomBytes } from 'node:crypto';
+import { connect, type Socket } from 'node:net';
 import type { SignedBody } from './orders.ts';
 
-/** Places orders and resolves when all of them are acknowledged. */
-export type Client = { readonly place: (orders: readonly SignedBody[]) => Promise<void>; readonly close: () => void };
+/** Bytes of one request, which places one order or a batch. */
+export type Request = Buffer;
+export type Client = {
+  readonly prepare: (orders: readonly SignedBody[]) => Request;
+  /** Resolves when everything in the request is acknowledged. */
+  readonly place: (request: Request) => Promise<void>;
+  readonly close: () => void;
+};
 
-export function httpClient(url: string, connections: number): Client {
-  const agent = new Agent({ keepAlive: true, maxSockets: connections });
-  return {
-    place: async ([order]) => {
-      const { status, text } = await post(agent, `${url}/api/v1/orders`, (order as SignedBody).json);
-      if (status !== 201) throw new Error(`POST /orders answered ${status}: ${text}`);
-    },
-    close: () => agent.destroy(),
-  };
+type Waiting = { readonly resolve: () => void; readonly reject: (error: Error) => void };
+
+export async function httpClient(url: string, connections: number): Promise<Client> {
+  const pool = await Promise.all(
+    Array.from({ length: connections }, () =>
+      openHttp(url, (answer) => (answer.status === 201 ? undefined : answer.body)),
+    ),
+  );
+  return httpOver(pool, url, '/api/v1/orders', ([order]) => (order as SignedBody).json);
 }
 
-export function batchClient(url: string, connections: number): Client {
-  const agent = new Agent({ keepAlive: true, maxSockets: connections });
+export async function batchClient(url: string, connections: number, perBatch: number): Promise<Client> {
+  const pool = await Promise.all(
+    Array.from({ length: connections }, () =>
+      openHttp(url, ({ status, body }) =>
+        status === 200 && countOf(body, '"status":201') === perBatch ? undefined : body,
+      ),
+    ),
+  );
+  return httpOver(
+    pool,
+    url,
+    '/api/v1/orders/batch',
+    (orders) => `{"orders":[${orders.map(({ json }) => json).join(',')}]}`,
+  );
+}
+
+type HttpAnswer = { readonly status: number; readonly body: string };
+type HttpConnection = { readonly send: (request: Request) => Promise<void>; readonly close: () => void };
+
+function httpOver(
+  pool: HttpConnection[],
+  url: string,
+  path: string,
+  bodyOf: (orders: readonly SignedBody[]) => string,
+): Client {
+  const idle = [...pool];
+  const queue: ((connection: HttpConnection) => void)[] = [];
+  const { host } = new URL(url);
   return {
-    place: async (orders) => {
-      const body = `{"orders":[${orders.map(({ json }) => json).join(',')}]}`;
-      const { status, text } = await post(agent, `${url}/api/v1/orders/batch`, body);
-      const results = status === 200 ? (JSON.parse(text) as { results: { status: number }[] }).results : [];
-      if (results.length !== orders.length || results.some((result) => result.status !== 201)) {
-        throw new Error(`POST /orders/batch answered ${status}: ${text.slice(0, 500)}`);
+    prepare: (orders) => {
+      const body = bodyOf(orders);
+      return Buffer.from(
+        `POST ${path} HTTP/1.1\r\nHost: ${host}\r\nContent-Type: application/json\r\nContent-Length: ${Buffer.byteLength(body)}\r\n\r\n${body}`,
+      );
+    },
+    place: async (request) => {
+      const connection = idle.pop() ?? (await new Promise<HttpConnection>((resolve) => queue.push(resolve)));
+      try {
+        await connection.send(request);
+      } finally {
+        const next = queue.shift();
+        if (next === undefined) idle.push(connection);
+        else next(connection);
       }
     },
-    close: () => agent.destroy(),
+    close: () => {
+      for (const connection of pool) connection.close();
+    },
   };
 }
 
-function post(agent: Agent, url: string, body: string): Promise<{ status: number; text: string }> {
-  return new Promise((resolve, reject) => {
-    const headers = { 'content-type': 'application/json', 'content-length': Buffer.byteLength(body) };
-    const sent = request(url, { method: 'POST', agent, headers }, (response) => {
-      let text = '';
-      response.setEncoding('utf8');
-      response.on('data', (chunk: string) => {
-        text += chunk;
-      });
-      response.on('end', () => resolve({ status: response.statusCode ?? 0, text }));
-    });
-    sent.on('error', reject);
-    sent.end(body);
+/** @param fault what is wrong with an answer; undefined when it says that everything was placed */
+async function openHttp(url: string, fault: (answer: HttpAnswer) => string | undefined): Promise<HttpConnection> {
+  const socket = await open(url);
+  let waiting: Waiting | undefined;
+  let received = '';
+  socket.setEncoding('latin1');
+  socket.on('data', (chunk) => {
+    received += String(chunk);
+    const headEnd = received.indexOf('\r\n\r\n');
+    if (headEnd === -1) return;
+    const length = /\r\ncontent-length: (\d+)/i.exec(received)?.[1];
+    if (received.length < headEnd + 4 + Number(length)) return;
+    const answer = { status: Number(received.slice(9, 12)), body: received.slice(headEnd + 4) };
+    received = '';
+    const wrong = fault(answer);
+    const { resolve, reject } = waiting as Waiting;
+    if (wrong === undefined) resolve();
+    else reject(new Error(`the API answered ${answer.status}: ${wrong.slice(0, 500)}`));
   });
+  socket.on('close', () => waiting?.reject(new Error('the API closed the connection')));
+  return {
+    send: (request) =>
+      new Promise((resolve, reject) => {
+        waiting = { resolve, reject };
+        socket.write(request);
+      }),
+    close: () => socket.destroy(),
+  };
+}
+
+function countOf(text: string, part: string): number {
+  let count = 0;
+  for (let at = text.indexOf(part); at !== -1; at = text.indexOf(part, at + part.length)) count++;
+  return count;
 }
 
 /** One socket of the pool per order, turn by turn; answers are matched by their id. */
 export async function webSocketClient(url: string, connections: number): Promise<Client> {
-  const waiting = new Map<number, { resolve: () => void; reject: (error: Error) => void }>();
-  const sockets = await Promise.all(
-    Array.from({ length: connections }, async () => {
-      const socket = new WebSocket(`${url.replace('http', 'ws')}/ws`);
-      await new Promise((resolve, reject) => {
-        socket.addEventListener('open', resolve, { once: true });
-        socket.addEventListener('error', reject, { once: true });
-      });
-      socket.addEventListener('message', ({ data }) => {
-        const text = String(data);
-        const answer = JSON.parse(text) as { id?: number; error?: object; status?: number };
-        const order = answer.id === undefined ? undefined : waiting.get(answer.id);
-        if (order === undefined || answer.id === undefined) return;
-        waiting.delete(answer.id);
-        if (answer.error === undefined && !text.includes('"problem"')) order.resolve();
-        else order.reject(new Error(`the WebSocket answered ${text.slice(0, 500)}`));
-      });
-      return socket;
-    }),
-  );
+  const waiting = new Map<number, Waiting>();
+  const answered = (text: string): void => {
+    const id = Number(/"id":(\d+)/.exec(text)?.[1]);
+    const order = waiting.get(id);
+    waiting.delete(id);
+    if (text.startsWith('{"op":"ack"')) order?.resolve();
+    else order?.reject(new Error(`the WebSocket answered ${text.slice(0, 500)}`));
+  };
+  const closed = (): void => {
+    for (const { reject } of waiting.values()) reject(new Error('the API closed a WebSocket'));
+    waiting.clear();
+  };
+  const sockets = await Promise.all(Array.from({ length: connections }, () => openWebSocket(url, answered, closed)));
   let next = 0;
+  const idAt = (request: Request): number => request.readUInt32LE(request.length - 4);
   return {
-    place: ([order]) =>
+    prepare: ([order]) => {
+      const id = ++next;
+      const frame = textFrame(`{"op":"place","id":${id},${(order as SignedBody).json.slice(1)}`);
+      const number = Buffer.alloc(4);
+      number.writeUInt32LE(id);
+      return Buffer.concat([frame, number]);
+    },
+    place: (request) =>
       new Promise((resolve, reject) => {
-        const id = ++next;
+        const id = idAt(request);
         waiting.set(id, { resolve, reject });
-        sockets[id % sockets.length]?.send(`{"op":"place","id":${id},${(order as SignedBody).json.slice(1)}`);
+        sockets[id % sockets.length]?.write(request.subarray(0, -4));
       }),
     close: () => {
-      for (const socket of sockets) socket.close();
+      for (const socket of sockets) socket.destroy();
     },
   };
+}
+
+const TEXT = 1;
+const PING = 9;
+/** Masked, as a client's frames must be, and empty, as the server's pings are. */
+const PONG = Buffer.from([0x8a, 0x80, 0, 0, 0, 0]);
+
+/** A final, masked text frame (RFC 6455 §5.2). */
+function textFrame(text: string): Buffer {
+  const payload = Buffer.from(text);
+  if (payload.length < 126 || payload.length > 0xffff)
+    throw new RangeError('expected a message of 126 to 65,535 bytes');
+  const frame = Buffer.alloc(8 + payload.length);
+  frame[0] = 0x81;
+  frame[1] = 0x80 | 126;
+  frame.writeUInt16BE(payload.length, 2);
+  const mask = randomBytes(4);
+  mask.copy(frame, 4);
+  for (const [index, byte] of payload.entries()) frame[8 + index] = byte ^ (mask[index & 3] as number);
+  return frame;
+}
+
+/** After the upgrade, every whole text frame is told; the server masks nothing and fragments nothing. */
+async function openWebSocket(url: string, onText: (text: string) => void, onClose: () => void): Promise<Socket> {
+  const socket = await open(url);
+  socket.write(
+    `GET /ws HTTP/1.1\r\nHost: ${new URL(url).host}\r\nConnection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\nSec-WebSocket-Key: ${randomBytes(16).toString('base64')}\r\n\r\n`,
+  );
+  let received: Buffer = Buffer.alloc(0);
+  await new Promise<void>((resolve, reject) => {
+    socket.on('close', () => reject(new Error('the WebSocket was closed')));
+    const onUpgrade = (chunk: Buffer): void => {
+      received = Buffer.concat([received, chunk]);
+      const end = received.indexOf('\r\n\r\n');
+      if (end === -1) return;
+      socket.off('data', onUpgrade);
+      if (!received.toString('latin1', 0, 12).endsWith('101')) reject(new Error(received.toString('latin1', 0, end)));
+      received = received.subarray(end + 4);
+      resolve();
+    };
+    socket.on('data', onUpgrade);
+  });
+  socket.on('close', onClose);
+  socket.on('data', (chunk: Buffer) => {
+    received = received.length === 0 ? chunk : Buffer.concat([received, chunk]);
+    for (let at = 0; ; ) {
+      const frame = frameAt(received, at);
+      if (frame === undefined) {
+        received = received.subarray(at);
+        return;
+      }
+      if (frame.opcode === PING) socket.write(PONG);
+      else if (frame.opcode === TEXT) onText(received.toString('latin1', frame.start, frame.end));
+      at = frame.end;
+    }
+  });
+  return socket;
+}
+
+function frameAt(bytes: Buffer, at: number): { opcode: number; start: number; end: number } | undefined {
+  if (bytes.length < at + 2) return undefined;
+  const opcode = (bytes[at] as number) & 0x0f;
+  const short = (bytes[at + 1] as number) & 0x7f;
+  const header = short < 126 ? 2 : short === 126 ? 4 : 10;
+  if (bytes.length < at + header) return undefined;
+  const length =
+    short < 126 ? short : short === 126 ? bytes.readUInt16BE(at + 2) : Number(bytes.readBigUInt64BE(at + 2));
+  const start = at + header;
+  return bytes.length < start + length ? undefined : { opcode, start, end: start + length };
+}
+
+function open(url: string): Promise<Socket> {
+  const { hostname, port } = new URL(url);
+  const socket = connect({ host: hostname, port: Number(port), noDelay: true });
+  return new Promise((resolve, reject) => {
+    socket.once('connect', () => resolve(socket));
+    socket.once('error', reject);
+  });
 }
