@@ -1,6 +1,6 @@
 /** Digest and signer of one signed message: what the worker pool runs, and what small tools call directly. */
 import type { Address, Hash, Hex } from '../domain/units.ts';
-import type { SignatureProblem } from './compact-signature.ts';
+import { joinCompact, type SignatureParts, type SignatureProblem, splitSignature } from './compact-signature.ts';
 import type {
   ApiKeyMessage,
   CancelMessage,
@@ -9,7 +9,8 @@ import type {
   SessionKeyMessage,
   WithdrawalMessage,
 } from './digests.ts';
-import { recoverSigner } from './recover.ts';
+import { hexToBytes } from './hex.ts';
+import { recoverAddress } from './recover.ts';
 
 /** A message in range (see `parseOrder`, `parseWithdrawal`) and the signature that came with it, as hex. */
 export type SignedMessage =
@@ -35,16 +36,45 @@ export type CheckedSignature = {
 
 /** Never throws on what a client sent, provided that the message is in range. */
 export function checkSignature(digester: Digester, signed: SignedMessage): CheckedSignature {
+  const prepared = prepareCheck(digester, signed);
+  if (prepared.kind === 'checked') return prepared.checked;
+  return recoveredAs(prepared, recoverAddress(prepared.digestBytes, prepared.parts));
+}
+
+/** A check up to the recovery itself, which is what costs. */
+export type PreparedCheck =
+  | { readonly kind: 'checked'; readonly checked: CheckedSignature }
+  | {
+      readonly kind: 'recover';
+      readonly digest: Hash;
+      readonly digestBytes: Uint8Array;
+      readonly account: Address;
+      readonly parts: SignatureParts;
+    };
+
+/** @throws RangeError when the message is out of range */
+export function prepareCheck(digester: Digester, signed: SignedMessage): PreparedCheck {
   const digest = digestOf(digester, signed);
-  const account = signed.message.account;
+  const { account } = signed.message;
   if (signed.kind === 'order' && signed.signature === '0x') {
-    return { digest, account, signer: account, compact: '0x', problem: undefined };
+    return { kind: 'checked', checked: { digest, account, signer: account, compact: '0x', problem: undefined } };
   }
-  const result = recoverSigner(digest, signed.signature);
-  if (result.kind === 'malformed') {
-    return { digest, account, signer: undefined, compact: undefined, problem: result.reason };
-  }
-  return { digest, account, signer: result.signer, compact: result.compact, problem: undefined };
+  const parts = splitSignature(signed.signature);
+  if (typeof parts === 'string') return { kind: 'checked', checked: unsigned(digest, account, parts) };
+  return { kind: 'recover', digest, digestBytes: hexToBytes(digest), account, parts };
+}
+
+/** The outcome of a prepared check; `signer` is undefined when no key matches the signature. */
+export function recoveredAs(
+  { digest, account, parts }: Extract<PreparedCheck, { kind: 'recover' }>,
+  signer: Address | undefined,
+): CheckedSignature {
+  if (signer === undefined) return unsigned(digest, account, 'not_recoverable');
+  return { digest, account, signer, compact: joinCompact(parts), problem: undefined };
+}
+
+function unsigned(digest: Hash, account: Address, problem: SignatureProblem): CheckedSignature {
+  return { digest, account, signer: undefined, compact: undefined, problem };
 }
 
 function digestOf(digester: Digester, signed: SignedMessage): Hash {

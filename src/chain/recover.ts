@@ -8,7 +8,7 @@
 import { createRequire } from 'node:module';
 import secp256k1 from 'secp256k1';
 import type { Address, Hash, Hex } from '../domain/units.ts';
-import { joinCompact, type SignatureProblem, splitSignature } from './compact-signature.ts';
+import { joinCompact, type SignatureParts, type SignatureProblem, splitSignature } from './compact-signature.ts';
 import { bytesToHex, hexToBytes } from './hex.ts';
 import { keccakBytes } from './keccak.ts';
 
@@ -20,19 +20,21 @@ export type RecoveredSigner =
 export function recoverSigner(digest: Hash | Uint8Array, signature: string): RecoveredSigner {
   const parts = splitSignature(signature);
   if (typeof parts === 'string') return { kind: 'malformed', reason: parts };
+  const signer = recoverAddress(typeof digest === 'string' ? hexToBytes(digest) : digest, parts);
+  if (signer === undefined) return { kind: 'malformed', reason: 'not_recoverable' };
+  return { kind: 'recovered', signer, compact: joinCompact(parts) };
+}
+
+/** Whose key gave these parts over a 32-byte digest; undefined when no key matches. */
+export function recoverAddress(digest: Uint8Array, parts: SignatureParts): Address | undefined {
   let publicKey: Uint8Array;
   try {
-    publicKey = secp256k1.ecdsaRecover(
-      parts.rs,
-      parts.yParity,
-      typeof digest === 'string' ? hexToBytes(digest) : digest,
-      false,
-    );
+    publicKey = secp256k1.ecdsaRecover(parts.rs, parts.yParity, digest, false);
   } catch {
     // libsecp256k1 throws for r or s of zero or beyond the order, and for an r that is no point.
-    return { kind: 'malformed', reason: 'not_recoverable' };
+    return undefined;
   }
-  return { kind: 'recovered', signer: addressOfPublicKey(publicKey), compact: joinCompact(parts) };
+  return bytesToHex(keccakBytes(publicKey.subarray(1)), 12, 32);
 }
 
 /** Whether libsecp256k1 itself is loaded, not the JavaScript fallback. */
@@ -54,8 +56,4 @@ export function recoveryWarning(): string | undefined {
     `secp256k1 has no native build for ${process.platform}-${process.arch}: signature checks run in JavaScript, about thirty times slower. ` +
     'Build it with `npm rebuild secp256k1 --build-from-source`, or run on linux-x64, darwin-arm64 or win32-x64.'
   );
-}
-
-function addressOfPublicKey(uncompressed: Uint8Array): Address {
-  return bytesToHex(keccakBytes(uncompressed.subarray(1)), 12, 32);
 }

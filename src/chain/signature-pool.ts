@@ -1,18 +1,27 @@
 /**
- * Digest and signer recovery on worker threads: signatures are what bounds the rate of orders, so they get the other cores.
+ * Signer recovery on worker threads: signatures are what bounds the rate of orders, so they get the other cores.
  *
- * Requests that arrive in one turn of the event loop travel in groups, since a message between threads costs about as much as a
- * recovery. The queue is bounded: beyond it a request is refused at once (OVERLOADED), before it has cost anything.
- * A worker that dies fails what it held and is replaced.
+ * Digests are laid out here, since handing a message over costs more than hashing it. Signatures travel in groups, as one block of bytes:
+ * a message between threads costs about as much as a recovery. A worker holds one group that it works on and one that waits; what comes
+ * meanwhile gathers, so that groups grow with the load. The queue is bounded: beyond it a request is refused at once (OVERLOADED), before
+ * it has cost anything. A worker that dies fails what it held and is replaced.
  */
 import { availableParallelism } from 'node:os';
 import { Worker } from 'node:worker_threads';
 import { ExchangeError } from '../domain/errors.ts';
 import type { Eip712Domain } from '../domain/typed-data.ts';
-import type { CheckedSignature, SignedMessage } from './check-signature.ts';
-import type { WorkerResult } from './signature-worker.ts';
+import {
+  type CheckedSignature,
+  type PreparedCheck,
+  prepareCheck,
+  recoveredAs,
+  type SignedMessage,
+} from './check-signature.ts';
+import { createDigester, type Digester } from './digests.ts';
+import { packGroup, signerAt } from './signature-group.ts';
 
-const GROUP_MESSAGES_MAX = 64;
+const GROUP_MAX = 64;
+const GROUPS_PER_WORKER_MAX = 2;
 
 export type SignaturePoolOptions = {
   /** Threads; one fewer than the cores by default, at least one. */
@@ -25,7 +34,8 @@ export type SignaturePool = {
   readonly domain: Eip712Domain;
   /**
    * Digest and signer of one message.
-   * @throws ExchangeError OVERLOADED when too many wait, NOT_READY when the pool is closed, INTERNAL when a worker died or the message is out of range.
+   * @throws ExchangeError OVERLOADED when too many wait, NOT_READY when the pool is closed, INTERNAL when a worker died or the
+   *   message is out of range.
    */
   readonly check: (signed: SignedMessage) => Promise<CheckedSignature>;
   /** Messages waiting or under way. */
@@ -35,31 +45,29 @@ export type SignaturePool = {
 };
 
 type Request = {
-  readonly signed: SignedMessage;
+  readonly prepared: Extract<PreparedCheck, { kind: 'recover' }>;
   readonly resolve: (checked: CheckedSignature) => void;
   readonly reject: (error: ExchangeError) => void;
 };
-type Member = { readonly worker: Worker; readonly groups: Request[][]; load: number };
+type Member = { readonly worker: Worker; readonly groups: Request[][] };
 
 export function createSignaturePool(domain: Eip712Domain, options: SignaturePoolOptions = {}): SignaturePool {
   const pendingMax = options.pendingMax ?? 20_000;
+  const digester = createDigester(domain);
   const members: Member[] = [];
-  let gathering: Request[] = [];
+  const gathering: Request[] = [];
+  let flushing = false;
   let pending = 0;
   let closed = false;
 
-  const settle = (member: Member, results: readonly WorkerResult[]): void => {
+  const settle = (member: Member, signers: Uint8Array): void => {
     const group = member.groups.shift() ?? [];
-    member.load -= group.length;
     pending -= group.length;
-    group.forEach((request, index) => {
-      const result = results[index];
-      if (result !== undefined && 'checked' in result) request.resolve(result.checked);
-      else
-        request.reject(
-          new ExchangeError('INTERNAL', `the signature could not be checked: ${result?.error ?? 'no result'}`),
-        );
-    });
+    // The next group leaves before the results of this one set off their work.
+    flush();
+    for (const [index, request] of group.entries()) {
+      request.resolve(recoveredAs(request.prepared, signerAt(signers, index)));
+    }
   };
 
   const failAll = (member: Member, error: ExchangeError): void => {
@@ -67,15 +75,14 @@ export function createSignaturePool(domain: Eip712Domain, options: SignaturePool
       pending -= 1;
       request.reject(error);
     }
-    member.load = 0;
   };
 
   const start = (): Member => {
-    const worker = new Worker(new URL('./signature-worker.ts', import.meta.url), { workerData: domain });
+    const worker = new Worker(new URL('./signature-worker.ts', import.meta.url), { name: 'signatures' });
     // The pool alone does not keep a process running; a request under way belongs to something that does.
     worker.unref();
-    const member: Member = { worker, groups: [], load: 0 };
-    worker.on('message', (results: readonly WorkerResult[]) => settle(member, results));
+    const member: Member = { worker, groups: [] };
+    worker.on('message', (signers: Uint8Array) => settle(member, signers));
     let cause: unknown;
     worker.on('error', (error) => {
       cause = error;
@@ -83,41 +90,50 @@ export function createSignaturePool(domain: Eip712Domain, options: SignaturePool
     worker.on('exit', (code) => {
       failAll(member, new ExchangeError('INTERNAL', `a signature worker ended with code ${code}`, { cause }));
       const index = members.indexOf(member);
-      if (!closed && index !== -1) members[index] = start();
+      if (closed || index === -1) return;
+      members[index] = start();
+      flush();
     });
     return member;
   };
 
   const flush = (): void => {
-    const requests = gathering;
-    gathering = [];
-    // Spread over all workers before filling groups: one group on one thread would leave the other cores idle.
-    const size = Math.min(GROUP_MESSAGES_MAX, Math.ceil(requests.length / members.length));
-    for (let at = 0; at < requests.length; at += size) {
-      const group = requests.slice(at, at + size);
-      const member = members.reduce((least, other) => (other.load < least.load ? other : least));
+    while (gathering.length > 0) {
+      const member = members.reduce((least, other) => (other.groups.length < least.groups.length ? other : least));
+      if (member.groups.length >= GROUPS_PER_WORKER_MAX) return;
+      // Spread over all workers before filling groups: one group on one thread would leave the other cores idle.
+      const group = gathering.splice(0, Math.min(GROUP_MAX, Math.ceil(gathering.length / members.length)));
       member.groups.push(group);
-      member.load += group.length;
-      member.worker.postMessage(group.map((request) => request.signed));
+      const packed = packGroup(group.map(({ prepared }) => prepared));
+      member.worker.postMessage(packed, [packed.buffer]);
     }
   };
 
   const count = Math.max(1, options.workers ?? Math.min(8, availableParallelism() - 1));
   for (let index = 0; index < count; index++) members.push(start());
 
+  const enqueue = (prepared: Request['prepared']): Promise<CheckedSignature> =>
+    new Promise((resolve, reject) => {
+      pending += 1;
+      gathering.push({ prepared, resolve, reject });
+      if (flushing) return;
+      flushing = true;
+      setImmediate(() => {
+        flushing = false;
+        flush();
+      });
+    });
+
   return {
     domain,
     pending: () => pending,
-    check: (signed) =>
-      new Promise((resolve, reject) => {
-        if (closed) return reject(new ExchangeError('NOT_READY', 'the signature pool is closed'));
-        if (pending >= pendingMax) {
-          return reject(new ExchangeError('OVERLOADED', `${pending} signatures wait already; retry later`));
-        }
-        pending += 1;
-        if (gathering.length === 0) setImmediate(flush);
-        gathering.push({ signed, resolve, reject });
-      }),
+    check: async (signed) => {
+      if (closed) throw new ExchangeError('NOT_READY', 'the signature pool is closed');
+      if (pending >= pendingMax)
+        throw new ExchangeError('OVERLOADED', `${pending} signatures wait already; retry later`);
+      const prepared = prepareOrThrow(digester, signed);
+      return prepared.kind === 'checked' ? prepared.checked : enqueue(prepared);
+    },
     close: async () => {
       closed = true;
       const error = new ExchangeError('NOT_READY', 'the signature pool is closed');
@@ -128,4 +144,13 @@ export function createSignaturePool(domain: Eip712Domain, options: SignaturePool
       await Promise.all(members.map((member) => member.worker.terminate()));
     },
   };
+}
+
+function prepareOrThrow(digester: Digester, signed: SignedMessage): PreparedCheck {
+  try {
+    return prepareCheck(digester, signed);
+  } catch (cause) {
+    const reason = cause instanceof Error ? cause.message : String(cause);
+    throw new ExchangeError('INTERNAL', `the signature could not be checked: ${reason}`, { cause });
+  }
 }

@@ -1,24 +1,25 @@
-/** Worker thread of the signature pool: takes groups of signed messages, answers with groups of results in the same order. */
-import { parentPort, workerData } from 'node:worker_threads';
-import type { Eip712Domain } from '../domain/typed-data.ts';
-import { type CheckedSignature, checkSignature, type SignedMessage } from './check-signature.ts';
-import { createDigester } from './digests.ts';
-
-export type WorkerResult = { readonly checked: CheckedSignature } | { readonly error: string };
+/**
+ * Worker thread of the signature pool: recovers groups of signatures.
+ *
+ * A group is one block of bytes, 97 for each signature: digest (32), r and s (64), recovery bit. The answer has 20 for each: the
+ * signer's address, zero when no key matches.
+ */
+import { parentPort } from 'node:worker_threads';
+import { writeHex } from './hex.ts';
+import { recoverAddress } from './recover.ts';
+import { ADDRESS_BYTES, REQUEST_BYTES } from './signature-group.ts';
 
 if (parentPort === null) throw new Error('the signature worker runs as a worker thread only');
 const port = parentPort;
-const digester = createDigester(workerData as Eip712Domain);
 
-port.on('message', (group: readonly SignedMessage[]) => {
-  port.postMessage(
-    group.map((signed): WorkerResult => {
-      try {
-        return { checked: checkSignature(digester, signed) };
-      } catch (error) {
-        // One message out of range must not take its neighbours with it.
-        return { error: error instanceof Error ? error.message : String(error) };
-      }
-    }),
-  );
+port.on('message', (group: Uint8Array) => {
+  const count = group.length / REQUEST_BYTES;
+  const signers = new Uint8Array(count * ADDRESS_BYTES);
+  for (let index = 0; index < count; index++) {
+    const at = index * REQUEST_BYTES;
+    const parts = { rs: group.subarray(at + 32, at + 96), yParity: group[at + 96] === 1 ? 1 : 0 } as const;
+    const signer = recoverAddress(group.subarray(at, at + 32), parts);
+    if (signer !== undefined) writeHex(signers, index * ADDRESS_BYTES, signer);
+  }
+  port.postMessage(signers, [signers.buffer]);
 });
