@@ -10,10 +10,11 @@ import type { SignaturePool } from '../chain/signature-pool.ts';
 import type { Eip712Domain } from '../domain/typed-data.ts';
 import type { Address, TimestampMs } from '../domain/units.ts';
 import type { MarketDataView } from '../messaging/market-data.ts';
-import type { CommandClient, EventStream } from '../messaging/port.ts';
+import type { CommandClient, EventStream, SharedCounters } from '../messaging/port.ts';
 import type { ApiKeyScope } from './auth/api-keys.ts';
 import type { Caller, Credentials } from './auth/authenticate.ts';
 import type { MarketCatalogue } from './market-catalogue.ts';
+import type { RateLimits } from './rate-limits.ts';
 import type { ReadYourWrites } from './read-your-writes.ts';
 import type { OrderDesk } from './trading/order-desk.ts';
 import type { WithdrawalDesk } from './trading/withdrawal-desk.ts';
@@ -36,8 +37,9 @@ export type ChainFacts = {
 };
 
 export type ApiLimits = {
-  /** Requests of one address per window; placements and cancels count separately. */
+  /** Requests of one address per window, over all gateways; orders and cancels have a budget of their own. */
   readonly requestsMax: number;
+  /** Orders and cancels: each order of a batch counts. */
   readonly ordersMax: number;
   readonly windowMs: number;
   readonly bodyBytesMax: number;
@@ -58,9 +60,6 @@ export const DEFAULT_LIMITS: ApiLimits = {
   socketsMax: 20_000,
   socketsPerAddressMax: 200,
 };
-
-/** A Redis client (ioredis) for rate limits shared by several gateways. */
-export type RateLimitRedis = object;
 
 export type ApiDependencies = {
   readonly pool: Pool;
@@ -87,7 +86,8 @@ export type ApiDependencies = {
    */
   readonly journalDelayMs?: number;
   readonly metrics?: Registry | undefined;
-  readonly rateLimitRedis?: RateLimitRedis | undefined;
+  /** Where several gateways count together; without them each holds the rate limits by itself. */
+  readonly sharedCounters?: SharedCounters | undefined;
   /** Time to receive a whole request; 15 s by default. */
   readonly requestTimeoutMs?: number;
 };
@@ -106,6 +106,7 @@ export type ApiContext = {
   readonly pool: Pool;
   readonly clock: () => number;
   readonly limits: ApiLimits;
+  readonly rateLimits: RateLimits;
   readonly chain: ChainFacts;
   readonly digester: Digester;
   readonly catalogue: MarketCatalogue;

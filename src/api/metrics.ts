@@ -44,6 +44,18 @@ export function observeSockets(
   });
 }
 
+/** 1 while all gateways count together, 0 while each counts for itself. */
+export function observeRateLimits(registry: Registry, isShared: () => boolean): void {
+  new Gauge({
+    name: 'tallystick_rate_limits_shared',
+    help: 'Whether rate limits are counted over all gateways (1) or by each for itself (0).',
+    registers: [registry],
+    collect() {
+      this.set(isShared() ? 1 : 0);
+    },
+  });
+}
+
 /** The same client, with the time from submission to the engine's answer recorded by kind of command and of answer. */
 export function measureCommands(commands: CommandClient, registry: Registry): CommandClient {
   const durations = new Histogram({

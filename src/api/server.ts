@@ -7,7 +7,6 @@
  */
 import { randomUUID } from 'node:crypto';
 import { existsSync } from 'node:fs';
-import rateLimit from '@fastify/rate-limit';
 import fastifyStatic from '@fastify/static';
 import swagger from '@fastify/swagger';
 import type { TypeBoxTypeProvider } from '@fastify/type-provider-typebox';
@@ -20,13 +19,14 @@ import { ProjectionWaiter } from '../storage/queries/progress.ts';
 import { createApiKeyStore } from './auth/api-keys.ts';
 import type { Credentials, SignedRequest } from './auth/authenticate.ts';
 import { authenticateKey, authenticateWallet, hasWalletSignature } from './auth/authenticate.ts';
-import type { ApiContext, ApiDependencies, ApiInstance } from './context.ts';
+import type { ApiContext, ApiDependencies, ApiInstance, ApiLimits } from './context.ts';
 import { DEFAULT_LIMITS } from './context.ts';
 import { openApiOptions } from './docs/openapi.ts';
 import { registerDocs } from './docs/register-docs.ts';
 import { MarketCatalogue } from './market-catalogue.ts';
-import { measureCommands, observeRequests } from './metrics.ts';
+import { measureCommands, observeRateLimits, observeRequests } from './metrics.ts';
 import { ProblemError, sendProblem } from './problem.ts';
+import { limitRate, RateLimits } from './rate-limits.ts';
 import { ReadYourWrites } from './read-your-writes.ts';
 import { ROUTES } from './routes/index.ts';
 import { closeSockets, registerStream } from './stream/register-stream.ts';
@@ -85,18 +85,11 @@ export async function createApiServer(dependencies: ApiDependencies): Promise<Ap
     }
   });
   app.setErrorHandler((error, request, reply) => sendProblem(error, request, reply, publicUrl));
-  addCommonHeaders(app);
+  addCommonHeaders(app, context.rateLimits);
+  app.addHook('onClose', () => context.rateLimits.stop());
   if (dependencies.metrics !== undefined) observeRequests(app, dependencies.metrics);
 
-  await app.register(rateLimit, {
-    global: true,
-    max: context.limits.requestsMax,
-    timeWindow: context.limits.windowMs,
-    enableDraftSpec: true,
-    keyGenerator: (request) => request.ip,
-    ...(dependencies.rateLimitRedis === undefined ? {} : { redis: dependencies.rateLimitRedis, skipOnError: true }),
-  });
-  app.setNotFoundHandler({ preHandler: app.rateLimit() }, (request, reply) =>
+  app.setNotFoundHandler((request, reply) =>
     sendProblem(
       new ProblemError(
         'NOT_FOUND',
@@ -155,6 +148,7 @@ function createContext(dependencies: ApiDependencies): ApiContext {
     pool,
     clock,
     limits,
+    rateLimits: createRateLimits(dependencies, limits, clock),
     chain,
     digester,
     catalogue,
@@ -200,9 +194,10 @@ const CORS_HEADERS = [
   'tallystick-wallet-signature',
 ].join(', ');
 
-/** Request id, and access for browsers of any origin: nothing here is authorised by cookies. */
-function addCommonHeaders(app: ApiInstance): void {
-  app.addHook('onRequest', async (request, reply) => {
+/** Request id, access for browsers of any origin (nothing here is authorised by cookies), and the rate limits. */
+function addCommonHeaders(app: ApiInstance, rateLimits: RateLimits): void {
+  // A hook with a callback: one that is async costs every request some turns of the microtask queue.
+  app.addHook('onRequest', (request, reply, done) => {
     request.rawBody = NO_BODY;
     void reply.headers({
       'x-request-id': request.id,
@@ -212,7 +207,7 @@ function addCommonHeaders(app: ApiInstance): void {
         'x-request-id, ratelimit-limit, ratelimit-remaining, ratelimit-reset, retry-after',
     });
     if (request.method === 'OPTIONS') {
-      return reply
+      void reply
         .code(204)
         .headers({
           'access-control-allow-methods': 'GET, POST, DELETE',
@@ -220,7 +215,26 @@ function addCommonHeaders(app: ApiInstance): void {
           'access-control-max-age': '86400',
         })
         .send();
+      return;
     }
-    return undefined;
+    try {
+      limitRate(rateLimits, request, reply);
+      done();
+    } catch (error) {
+      done(error as Error);
+    }
   });
+}
+
+function createRateLimits(dependencies: ApiDependencies, limits: ApiLimits, clock: () => number): RateLimits {
+  const { sharedCounters: shared, logger, metrics } = dependencies;
+  const rateLimits = new RateLimits({
+    limits,
+    clock,
+    shared,
+    onSharingLost: (cause) =>
+      logger.error({ err: cause }, 'rate limits are not shared: each gateway holds them by its own count'),
+  });
+  if (metrics !== undefined && shared !== undefined) observeRateLimits(metrics, () => rateLimits.isShared);
+  return rateLimits;
 }

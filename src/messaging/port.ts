@@ -101,5 +101,19 @@ export type Transport = CommandClient &
     readonly close: Stop;
   };
 
+/** Counters that all processes see, for what need not survive: rate limits. */
+export type SharedCounters = {
+  /**
+   * Adds to the fields of one counter, which is forgotten `keptMs` after its last change.
+   * @returns the new totals, in the order given
+   * @throws Error when the counters cannot be reached; whether it was added is not known then
+   */
+  readonly add: (
+    counter: string,
+    added: readonly { readonly field: string; readonly by: number }[],
+    keptMs: number,
+  ) => Promise<readonly number[]>;
+};
+
 /** Where a transport reports what it survived: a lost connection, a malformed entry, a handler that threw. */
 export type TransportProblem = (problem: { readonly message: string; readonly cause: unknown }) => void;

@@ -7,7 +7,7 @@ import { createApiServer } from '../api/server.ts';
 import { createSignaturePool } from '../chain/signature-pool.ts';
 import type { JournalSequence } from '../domain/units.ts';
 import { MarketDataView, type PublicTrade, RECENT_TRADES_MAX } from '../messaging/market-data.ts';
-import type { Transport } from '../messaging/port.ts';
+import type { SharedCounters, Transport } from '../messaging/port.ts';
 import { ProjectionWaiter } from '../storage/queries/progress.ts';
 import { listTrades } from '../storage/queries/trades.ts';
 import { LOCAL_CHAIN_ID } from './local-node.ts';
@@ -19,6 +19,8 @@ export type GatewayServiceOptions = {
   readonly transport: Transport;
   readonly apiKeySecret: string;
   readonly metrics: Registry;
+  /** Given where there may be several gateways. */
+  readonly sharedCounters?: SharedCounters;
 };
 
 export type GatewayService = {
@@ -58,6 +60,7 @@ export async function startGatewayService(options: GatewayServiceOptions): Promi
     apiKeySecret: options.apiKeySecret,
     logger,
     metrics: options.metrics,
+    sharedCounters: options.sharedCounters,
     webDirectory: WEB_DIRECTORY,
     journalDelayMs: (settings.JOURNAL_DELAY_SECONDS ?? (chain.chainId === LOCAL_CHAIN_ID ? 0 : 900)) * 1000,
     trustProxy: settings.TRUST_PROXY ?? false,

@@ -11,6 +11,8 @@ import { createOperationsServer, type ReadinessCheck } from '../api/operations-s
 import { createRpcEndpoint } from '../chain/rpc-pool.ts';
 import { ExchangeError } from '../domain/errors.ts';
 import type { Transport } from '../messaging/port.ts';
+import type { RedisOptions } from '../messaging/redis/connection.ts';
+import { createRedisCounters } from '../messaging/redis/shared-counters.ts';
 import { createRedisTransport } from '../messaging/redis/transport.ts';
 import { requestOperatorCommand } from '../storage/operator-requests.ts';
 import {
@@ -50,12 +52,14 @@ const SERVICES: Readonly<Record<string, (context: ProcessContext, signal: AbortS
 async function runGateway(context: ProcessContext): Promise<Running> {
   const apiKeySecret = required(context.settings, 'API_KEY_SECRET');
   const transport = await openTransport(context);
+  const sharedCounters = createRedisCounters(redisOptions(context));
   const gateway = await startGatewayService({
     context,
     pool: context.openPool('gateway', POOL_CONNECTIONS),
     transport,
     apiKeySecret,
     metrics: new Registry(),
+    sharedCounters,
   });
   context.logger.info({ url: gateway.url }, 'the gateway listens');
   return {
@@ -67,6 +71,7 @@ async function runGateway(context: ProcessContext): Promise<Running> {
     },
     stop: async () => {
       await gateway.stop();
+      await sharedCounters.close();
       await transport.close();
     },
   };
@@ -137,12 +142,16 @@ async function runReconciliation(context: ProcessContext): Promise<Running> {
   return { done: NEVER, checks: {}, stop: reconciler.stop };
 }
 
-function openTransport({ settings, chain, warn }: ProcessContext): Promise<Transport> {
-  return createRedisTransport({
+function openTransport(context: ProcessContext): Promise<Transport> {
+  return createRedisTransport(redisOptions(context));
+}
+
+function redisOptions({ settings, chain, warn }: ProcessContext): RedisOptions {
+  return {
     url: required(settings, 'REDIS_URL'),
     namespace: `${chain.chainId}:${chain.vault}`,
     onProblem: ({ message, cause }) => warn(message, cause),
-  });
+  };
 }
 
 function required(settings: Settings, name: 'DATABASE_URL' | 'RPC_URL' | 'REDIS_URL' | 'API_KEY_SECRET'): string {

@@ -1,10 +1,8 @@
-/** What the API does when what it depends on fails: events lost, database away, Redis away, sockets that never read. */
+/** What the API does when what it depends on fails: events lost, database away, sockets that never read. */
 import assert from 'node:assert/strict';
 import { connect } from 'node:net';
-import { Redis } from 'ioredis';
 import type { AppliedCommand } from '../../src/domain/events.ts';
 import type { EventStream, EventSubscriber } from '../../src/messaging/port.ts';
-import { startTestRedis } from '../support/redis.ts';
 import { type ApiExchange, signedOrder, startApiExchange, type Wallet } from './support/api-exchange.ts';
 import { type Json, type KeyHolder, keyHeaders, makeKey, send, signedSend } from './support/client.ts';
 
@@ -89,34 +87,6 @@ describe('the API when things fail', () => {
     for (const { status } of answers) assert.ok(status === 200 || status === 503, String(status));
     await new Promise((resolve) => setTimeout(resolve, 200));
     assert.equal((await signedSend(exchange.url, key, 'GET', '/api/v1/orders')).status, 200);
-  });
-
-  it('shares rate limits through Redis, and goes on without it', async () => {
-    const server = await startTestRedis();
-    const redis = new Redis(server.url, {
-      maxRetriesPerRequest: 1,
-      enableOfflineQueue: false,
-      lazyConnect: true,
-      retryStrategy: () => 50,
-    });
-    redis.on('error', () => undefined);
-    await redis.connect();
-    const options = { rateLimitRedis: redis, limits: { requestsMax: 3, windowMs: 60_000 } };
-    const one = await exchange.gatewayWith(options);
-    const two = await exchange.gatewayWith(options);
-    try {
-      assert.equal((await send(one.url, 'GET', '/api/v1/time')).headers.get('ratelimit-remaining'), '2');
-      assert.equal((await send(two.url, 'GET', '/api/v1/time')).headers.get('ratelimit-remaining'), '1');
-      await send(one.url, 'GET', '/api/v1/time');
-      assert.equal((await send(two.url, 'GET', '/api/v1/time')).status, 429);
-      await server.kill();
-      assert.equal((await send(two.url, 'GET', '/api/v1/time')).status, 200);
-    } finally {
-      redis.disconnect();
-      await one.close();
-      await two.close();
-      await server.stop();
-    }
   });
 
   it('goes on serving others while a socket never reads', async () => {

@@ -2,7 +2,7 @@
 import { Type } from 'typebox';
 import type { TimestampMs } from '../../domain/units.ts';
 import type { Route } from '../context.ts';
-import { orderRateLimit } from '../rate-limits.ts';
+import { ORDER_BUDGET } from '../rate-limits.ts';
 import { nullable, object, TimeMs } from '../schemas.ts';
 
 const TIMEOUT_MAX_MS = 24 * 60 * 60 * 1000;
@@ -11,7 +11,7 @@ export const cancelAfter: Route = (app, context) => {
   app.post(
     '/orders/cancel-after',
     {
-      ...orderRateLimit(context),
+      ...ORDER_BUDGET,
       schema: {
         tags: ['trading'],
         summary: "Set, renew or clear the dead man's switch",

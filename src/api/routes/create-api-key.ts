@@ -6,7 +6,7 @@ import { API_KEY_SCOPES, apiKeySecret } from '../auth/api-keys.ts';
 import { requireSigner, WALLET_WINDOW_MS } from '../auth/authenticate.ts';
 import type { Route } from '../context.ts';
 import { ProblemError, validationFailed } from '../problem.ts';
-import { orderRateLimit } from '../rate-limits.ts';
+import { ORDER_BUDGET } from '../rate-limits.ts';
 import { AddressIn, AddressOut, object, SignatureIn, TimeMs } from '../schemas.ts';
 
 const LIFETIME_MAX_MS = 366 * 24 * 60 * 60 * 1000;
@@ -45,7 +45,7 @@ export const createApiKey: Route = (app, context) => {
   app.post(
     '/auth/keys',
     {
-      ...orderRateLimit(context),
+      ...ORDER_BUDGET,
       schema: {
         tags: ['authentication'],
         summary: 'Make an API key by the EIP-712 message ApiKey',

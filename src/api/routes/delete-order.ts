@@ -1,7 +1,7 @@
 /** DELETE /orders/:id: by an API key with the scope cancel, or by the wallet's own signature over `order:<id>`. */
 import type { Hash } from '../../domain/units.ts';
 import type { Route } from '../context.ts';
-import { orderRateLimit } from '../rate-limits.ts';
+import { ORDER_BUDGET } from '../rate-limits.ts';
 import { HashText, OrderView, object } from '../schemas.ts';
 import { orderView } from '../views.ts';
 
@@ -10,7 +10,7 @@ export const deleteOrder: Route = (app, context) => {
   app.delete(
     '/orders/:id',
     {
-      ...orderRateLimit(context),
+      ...ORDER_BUDGET,
       schema: {
         tags: ['trading'],
         summary: 'Cancel one order',

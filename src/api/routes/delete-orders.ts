@@ -1,14 +1,14 @@
 /** DELETE /orders: cancels every live order, of one market or of all. */
 import { Type } from 'typebox';
 import type { Route } from '../context.ts';
-import { orderRateLimit } from '../rate-limits.ts';
+import { ORDER_BUDGET } from '../rate-limits.ts';
 import { MarketSymbol, object } from '../schemas.ts';
 
 export const deleteOrders: Route = (app, context) => {
   app.delete(
     '/orders',
     {
-      ...orderRateLimit(context),
+      ...ORDER_BUDGET,
       schema: {
         tags: ['trading'],
         summary: 'Cancel all orders, or all of one market',

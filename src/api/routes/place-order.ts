@@ -1,13 +1,13 @@
 /** POST /orders: 201 when placed; the same signed order, or client order id and content, again: 200 and the original. */
 import type { Route } from '../context.ts';
-import { orderRateLimit } from '../rate-limits.ts';
+import { ORDER_BUDGET } from '../rate-limits.ts';
 import { PlacedOrder, PlaceOrderBody } from '../schemas.ts';
 
 export const placeOrder: Route = (app, context) => {
   app.post(
     '/orders',
     {
-      ...orderRateLimit(context),
+      ...ORDER_BUDGET,
       schema: {
         tags: ['trading'],
         summary: 'Place a signed order',

@@ -5,7 +5,7 @@
 import { Type } from 'typebox';
 import type { Route } from '../context.ts';
 import { docsBaseOf, problemOf, toExchangeError } from '../problem.ts';
-import { orderRateLimit } from '../rate-limits.ts';
+import { limitRate, ORDER_BUDGET } from '../rate-limits.ts';
 import { object, PlacedOrder, PlaceOrderBody } from '../schemas.ts';
 import { PlacementLine } from '../trading/placement-line.ts';
 
@@ -16,7 +16,7 @@ export const placeOrders: Route = (app, context) => {
   app.post(
     '/orders/batch',
     {
-      ...orderRateLimit(context),
+      ...ORDER_BUDGET,
       schema: {
         tags: ['trading'],
         summary: 'Place several signed orders, in the order given',
@@ -36,7 +36,9 @@ export const placeOrders: Route = (app, context) => {
         },
       },
     },
-    async (request) => {
+    async (request, reply) => {
+      // The request has counted as one order already.
+      limitRate(context.rateLimits, request, reply, request.body.orders.length - 1);
       const docsBase = docsBaseOf(request, dependencies.publicUrl);
       const line = new PlacementLine();
       const placeOne = async (body: PlaceOrderBody, index: number): Promise<BatchResult> => {

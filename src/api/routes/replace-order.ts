@@ -2,7 +2,7 @@
 import { Type } from 'typebox';
 import type { Route } from '../context.ts';
 import { validationFailed } from '../problem.ts';
-import { orderRateLimit } from '../rate-limits.ts';
+import { ORDER_BUDGET } from '../rate-limits.ts';
 import { PlacedOrder, PlaceOrderBody } from '../schemas.ts';
 
 const ReplaceOrderBody = Type.Object(PlaceOrderBody.properties, { additionalProperties: false });
@@ -11,7 +11,7 @@ export const replaceOrder: Route = (app, context) => {
   app.post(
     '/orders/replace',
     {
-      ...orderRateLimit(context),
+      ...ORDER_BUDGET,
       schema: {
         tags: ['trading'],
         summary: 'Cancel an order and place another in one step',

@@ -1,14 +1,14 @@
 /** POST /withdrawals: signed by the owner, executed in a batch. Session and API keys never withdraw. */
 import type { Route } from '../context.ts';
 import { WithdrawalView } from '../market-schemas.ts';
-import { orderRateLimit } from '../rate-limits.ts';
+import { ORDER_BUDGET } from '../rate-limits.ts';
 import { WithdrawalBody } from '../schemas.ts';
 
 export const requestWithdrawal: Route = (app, context) => {
   app.post(
     '/withdrawals',
     {
-      ...orderRateLimit(context),
+      ...ORDER_BUDGET,
       schema: {
         tags: ['custody'],
         summary: 'Request a signed withdrawal',

@@ -1,7 +1,7 @@
 /** POST /orders/validate: a dry run. Answers 200 with everything that would be refused, and what was signed by whom. */
 import { Type } from 'typebox';
 import type { Route } from '../context.ts';
-import { orderRateLimit } from '../rate-limits.ts';
+import { ORDER_BUDGET } from '../rate-limits.ts';
 import { AddressOut, DecimalOut, FieldErrorSchema, nullable, object, PlaceOrderBody } from '../schemas.ts';
 import { validateOrder as validate } from '../trading/validate-order.ts';
 
@@ -33,7 +33,7 @@ export const validateOrder: Route = (app, context) => {
   app.post(
     '/orders/validate',
     {
-      ...orderRateLimit(context),
+      ...ORDER_BUDGET,
       schema: {
         tags: ['trading'],
         summary: 'Dry run: digest, signer, and every reason to refuse that is known',

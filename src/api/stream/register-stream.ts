@@ -29,7 +29,6 @@ export function registerStream(app: ApiInstance, context: ApiContext): void {
   });
   const connections = new Map<Connection, string>();
   const socketsOf = (address: string): number => [...connections.values()].filter((other) => other === address).length;
-  const budgets = new MessageBudgets(limits.ordersMax, limits.windowMs);
 
   if (dependencies.metrics !== undefined) {
     observeSockets(dependencies.metrics, () => ({
@@ -56,7 +55,7 @@ export function registerStream(app: ApiInstance, context: ApiContext): void {
           ? []
           : fieldErrorsOf((validate.errors ?? []) as Parameters<typeof fieldErrorsOf>[0], 'body');
       },
-      allow: () => budgets.take(address, performance.now()),
+      take: (budget) => context.rateLimits.take(budget, address),
       docsBase: docsBaseOf(request, dependencies.publicUrl),
       logger: request.log,
     });
@@ -101,28 +100,4 @@ export function closeSockets(server: Pick<WebSocketServer, 'clients' | 'close'>)
   setTimeout(() => {
     for (const socket of server.clients) socket.terminate();
   }, CLOSE_ANSWER_MS).unref();
-}
-
-/** Messages per address and window, over all its sockets. */
-class MessageBudgets {
-  readonly #max: number;
-  readonly #windowMs: number;
-  readonly #used = new Map<string, { windowStartMs: number; count: number }>();
-
-  constructor(max: number, windowMs: number) {
-    this.#max = max;
-    this.#windowMs = windowMs;
-  }
-
-  take(address: string, nowMs: number): boolean {
-    const used = this.#used.get(address);
-    if (used === undefined || nowMs - used.windowStartMs >= this.#windowMs) {
-      // Old windows are dropped all at once when the map has grown; they hold nothing that counts.
-      if (this.#used.size > 50_000) this.#used.clear();
-      this.#used.set(address, { windowStartMs: nowMs, count: 1 });
-      return true;
-    }
-    used.count++;
-    return used.count <= this.#max;
-  }
 }

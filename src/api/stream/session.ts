@@ -7,6 +7,7 @@ import { authenticateKey, authenticateWallet } from '../auth/authenticate.ts';
 import type { ApiContext } from '../context.ts';
 import type { FieldError } from '../problem.ts';
 import { ProblemError, problemOf, toExchangeError, validationFailed } from '../problem.ts';
+import { type Budget, rateLimited, type Taken } from '../rate-limits.ts';
 import { parseStrictJson } from '../strict-json.ts';
 import { PlacementLine } from '../trading/placement-line.ts';
 import { orderView } from '../views.ts';
@@ -17,6 +18,8 @@ import type { ChannelRequest, ClientMessage, MessageId } from './protocol.ts';
 import { isPrivateChannel, OPERATIONS } from './protocol.ts';
 import type { PublicChannels } from './public-channels.ts';
 
+/** What counts as an order; a login costs a signature check. */
+const ORDER_OPERATIONS: ReadonlySet<string> = new Set(['login', 'place', 'cancel', 'cancelAll', 'cancelOnDisconnect']);
 const SUBSCRIPTIONS_MAX = 200;
 const PENDING_MAX = 1_000;
 
@@ -26,8 +29,8 @@ export type SessionDependencies = {
   readonly feeds: AccountFeeds;
   /** Faults of a message against the schema of its op; empty when it fits. */
   readonly check: (op: keyof typeof OPERATIONS, message: unknown) => readonly FieldError[];
-  /** Counts one message; false when the address sends too many. */
-  readonly allow: () => boolean;
+  /** Counts one message against its budget. */
+  readonly take: (budget: Budget) => Taken;
   readonly docsBase: string;
   readonly logger: FastifyBaseLogger;
 };
@@ -50,8 +53,8 @@ export class Session {
       const parsed = parseStrictJson(bytes);
       id = idOf(parsed);
       const message = this.#checked(parsed);
-      if (!this.#using.allow())
-        throw new ProblemError('RATE_LIMITED', 'Too many messages; slow down.', { retryAfterMs: 1_000 });
+      const taken = this.#using.take(ORDER_OPERATIONS.has(message.op) ? 'orders' : 'requests');
+      if (!taken.allowed) throw rateLimited(taken, 'Too many messages; slow down.');
       if (this.#connection.pending >= PENDING_MAX) {
         throw new ProblemError('OVERLOADED', `${PENDING_MAX} requests of this socket are under way already.`, {
           retryAfterMs: 100,
