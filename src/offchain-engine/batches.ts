@@ -5,6 +5,10 @@
  * asked number; the first run goes in even if it is larger, and no run exceeds `BATCH_TRADES_MAX`. Withdrawals follow in
  * order of request. Ids are 1, 2, 3 …; a sealed batch stays in flight until the vault's event says that it is settled, and
  * batches end in the order they were sealed.
+ *
+ * A batch in flight is a range of the trade log: its orders' records are held by its trades until it is final, and an
+ * order's terms never change, so that its content (`toSealedBatch`: orders sorted, trades naming them) can be made at any
+ * time and is the same every time. Sealing itself is a short scan.
  */
 import {
   BATCH_TRADES_MAX,
@@ -46,6 +50,7 @@ import {
   timeInForceOf,
 } from './book/order-pool.ts';
 import { SIDES, TIMES_IN_FORCE } from './codes.ts';
+import { SEALED } from './event-sink.ts';
 import { postingsOf, remedyDeficits, settleTrade, voidTrade } from './reversals.ts';
 import type { EngineState, PendingWithdrawal } from './state.ts';
 import {
@@ -59,43 +64,47 @@ import {
   TRADE_INT_SHIFT,
   TRADE_SIZE,
   TRADE_STARTS_RUN,
-  TRADE_TIME_MS,
   TRADE_VOIDED,
 } from './trades.ts';
 import { executeWithdrawal, failPendingWithdrawals, failWithdrawal } from './withdrawals.ts';
 
-/** A sealed batch as copies of the records it was built from; TAKER and MAKER are indices into its orders. */
 export type InFlightBatch = {
   readonly batchId: number;
   readonly epoch: number;
   readonly journalSequence: number;
-  readonly tradeInts: Int32Array;
-  readonly tradeFloats: Float64Array;
-  readonly orderInts: Int32Array;
-  readonly orderFloats: Float64Array;
-  readonly digests: readonly string[];
-  readonly signers: readonly string[];
+  /** Ordinals in the trade log: its trades are those of [first, end) that are not voided. */
+  readonly first: number;
+  readonly end: number;
+  readonly tradeCount: number;
   readonly withdrawals: readonly PendingWithdrawal[];
 };
 
-export const tradeCountOf = (batch: InFlightBatch): number => batch.tradeInts.length >>> TRADE_INT_SHIFT;
-
-/** Seals what is due. @returns the batch, or undefined when there is nothing to seal or too many batches are in flight. */
-export function sealBatch(state: EngineState, tradesMax: number, withdrawalsMax: number): InFlightBatch | undefined {
+/** Seals what is due, unless there is nothing or too many batches are in flight. */
+export function sealBatch(state: EngineState, tradesMax: number, withdrawalsMax: number): void {
   const { batchesInFlightMax } = state.genesis!.limits;
-  if (state.batches.length >= batchesInFlightMax) return undefined;
+  if (state.batches.length >= batchesInFlightMax) return;
   failPendingWithdrawals(state, 'expired', (withdrawal) => withdrawal.expiry * 1000 <= state.nowMs);
   const end = endOfRuns(state, Math.min(tradesMax, BATCH_TRADES_MAX));
   const takeWithdrawals = state.withdrawalsHalted
     ? 0
     : Math.min(withdrawalsMax, withdrawalsBeside(end - state.trades.head), state.withdrawals.length);
-  if (end === state.trades.head && takeWithdrawals === 0) return undefined;
+  if (end === state.trades.head && takeWithdrawals === 0) return;
   const withdrawals = state.withdrawals.splice(0, takeWithdrawals);
-  const batch = copyOut(state, end, withdrawals);
-  dropSealed(state, end);
-  state.nextBatchId++;
-  state.batches.push(batch);
-  return batch;
+  const { trades } = state;
+  let tradeCount = 0;
+  for (let at = trades.head; at < end; at++) if (!trades.isVoided(at)) tradeCount++;
+  state.batches.push({
+    batchId: state.nextBatchId++,
+    epoch: state.epoch,
+    journalSequence: state.sequence,
+    first: trades.head + trades.moved,
+    end: end + trades.moved,
+    tradeCount,
+    withdrawals,
+  });
+  trades.head = end;
+  trades.count -= tradeCount;
+  state.sink.write(SEALED, 0, 0, 0);
 }
 
 /** Position after the last trade to take: whole runs, at most `tradesMax` trades, but always the first run. */
@@ -112,55 +121,6 @@ function endOfRuns(state: EngineState, tradesMax: number): number {
     if (taken > BATCH_TRADES_MAX) return end;
   }
   return taken === 0 ? trades.head : trades.tail;
-}
-
-function copyOut(state: EngineState, end: number, withdrawals: readonly PendingWithdrawal[]): InFlightBatch {
-  const { trades, pool } = state;
-  const positions: number[] = [];
-  const ids: number[] = [];
-  for (let at = trades.head; at < end; at++) {
-    const intAt = at << TRADE_INT_SHIFT;
-    if ((trades.ints[intAt + TRADE_FLAGS]! & TRADE_VOIDED) !== 0) continue;
-    positions.push(at);
-    collect(pool, trades.ints[intAt + TAKER]!, ids);
-    collect(pool, trades.ints[intAt + MAKER]!, ids);
-  }
-  const sorted = sortOrders(state, ids);
-  const orderInts = new Int32Array(sorted.length << INT_SHIFT);
-  const digests: string[] = [];
-  const signers: string[] = [];
-  for (let index = 0; index < sorted.length; index++) {
-    const id = sorted[index]!;
-    digests.push(pool.digests[id]!);
-    signers.push(pool.signers[id]!);
-    copyRecord(pool.ints, id << INT_SHIFT, orderInts, index << INT_SHIFT, 1 << INT_SHIFT);
-    pool.ints[(id << INT_SHIFT) + SEAL_INDEX] = index + 1;
-  }
-  const tradeInts = new Int32Array(positions.length << TRADE_INT_SHIFT);
-  for (let index = 0; index < positions.length; index++) {
-    const to = index << TRADE_INT_SHIFT;
-    copyRecord(trades.ints, positions[index]! << TRADE_INT_SHIFT, tradeInts, to, 1 << TRADE_INT_SHIFT);
-    tradeInts[to + TAKER] = pool.ints[(tradeInts[to + TAKER]! << INT_SHIFT) + SEAL_INDEX]! - 1;
-    tradeInts[to + MAKER] = pool.ints[(tradeInts[to + MAKER]! << INT_SHIFT) + SEAL_INDEX]! - 1;
-  }
-  for (const id of sorted) pool.ints[(id << INT_SHIFT) + SEAL_INDEX] = 0;
-  return {
-    batchId: state.nextBatchId,
-    epoch: state.epoch,
-    journalSequence: state.sequence,
-    tradeInts,
-    tradeFloats: new Float64Array(tradeInts.buffer),
-    orderInts,
-    orderFloats: new Float64Array(orderInts.buffer),
-    digests,
-    signers,
-    withdrawals,
-  };
-}
-
-/** For records this short a loop beats `set` with a view. */
-function copyRecord(from: Int32Array, fromAt: number, to: Int32Array, toAt: number, length: number): void {
-  for (let slot = 0; slot < length; slot++) to[toAt + slot] = from[fromAt + slot]!;
 }
 
 function collect(pool: OrderPool, id: number, ids: number[]): void {
@@ -204,33 +164,35 @@ function sortOrders(state: EngineState, ids: readonly number[]): number[] {
   return sorted;
 }
 
-function dropSealed(state: EngineState, end: number): void {
-  const { trades, pool } = state;
-  for (let at = trades.head; at < end; at++) {
-    if ((trades.ints[(at << TRADE_INT_SHIFT) + TRADE_FLAGS]! & TRADE_VOIDED) !== 0) continue;
-    trades.count--;
-    trades.dropReferences(at, pool);
-  }
-  trades.head = end;
-}
-
-/** The batch as the rest of the exchange sees it; the same object content every time. */
+/** The batch as the rest of the exchange sees it; the same content every time. */
 export function toSealedBatch(state: EngineState, batch: InFlightBatch): SealedBatch {
-  return {
+  const { trades, pool } = state;
+  const positions: number[] = [];
+  const ids: number[] = [];
+  for (let at = batch.first - trades.moved; at < batch.end - trades.moved; at++) {
+    if (trades.isVoided(at)) continue;
+    positions.push(at);
+    collect(pool, trades.ints[(at << TRADE_INT_SHIFT) + TAKER]!, ids);
+    collect(pool, trades.ints[(at << TRADE_INT_SHIFT) + MAKER]!, ids);
+  }
+  const sorted = sortOrders(state, ids);
+  for (const [index, id] of sorted.entries()) pool.ints[(id << INT_SHIFT) + SEAL_INDEX] = index;
+  const orderIndex = (id: number): number => pool.ints[(id << INT_SHIFT) + SEAL_INDEX]!;
+  const sealed = {
     batchId: batch.batchId,
     epoch: batch.epoch,
     journalSequence: batch.journalSequence as JournalSequence,
-    orders: batch.digests.map((_, index) => toBatchOrder(state, batch, index)),
-    trades: Array.from({ length: tradeCountOf(batch) }, (_, index) => {
-      const at = index << TRADE_INT_SHIFT;
-      const floatAt = index << TRADE_FLOAT_SHIFT;
+    orders: sorted.map((id) => toBatchOrder(state, id)),
+    trades: positions.map((position) => {
+      const at = position << TRADE_INT_SHIFT;
+      const floatAt = position << TRADE_FLOAT_SHIFT;
       return {
-        tradeId: batch.tradeFloats[floatAt + TRADE_ID]!,
-        takerOrder: batch.tradeInts[at + TAKER]!,
-        makerOrder: batch.tradeInts[at + MAKER]!,
-        sizeLots: batch.tradeFloats[floatAt + TRADE_SIZE]! as Lots,
-        takerFeePpm: batch.tradeInts[at + TAKER_FEE_PPM]! as Ppm,
-        makerFeePpm: batch.tradeInts[at + MAKER_FEE_PPM]! as Ppm,
+        tradeId: trades.floats[floatAt + TRADE_ID]!,
+        takerOrder: orderIndex(trades.ints[at + TAKER]!),
+        makerOrder: orderIndex(trades.ints[at + MAKER]!),
+        sizeLots: trades.floats[floatAt + TRADE_SIZE]! as Lots,
+        takerFeePpm: trades.ints[at + TAKER_FEE_PPM]! as Ppm,
+        makerFeePpm: trades.ints[at + MAKER_FEE_PPM]! as Ppm,
       };
     }),
     withdrawals: batch.withdrawals.map(({ requestedAt, ...terms }) => ({
@@ -238,28 +200,30 @@ export function toSealedBatch(state: EngineState, batch: InFlightBatch): SealedB
       requestedAt: requestedAt as JournalSequence,
     })),
   };
+  for (const id of sorted) pool.ints[(id << INT_SHIFT) + SEAL_INDEX] = 0;
+  return sealed;
 }
 
-function toBatchOrder(state: EngineState, batch: InFlightBatch, index: number): BatchOrder {
-  const at = index << INT_SHIFT;
-  const floatAt = index << FLOAT_SHIFT;
-  const { orderInts, orderFloats } = batch;
-  const flags = orderInts[at + FLAGS]!;
+function toBatchOrder({ pool, accounts }: EngineState, id: number): BatchOrder {
+  const { ints, floats } = pool;
+  const at = id << INT_SHIFT;
+  const floatAt = id << FLOAT_SHIFT;
+  const flags = ints[at + FLAGS]!;
   return {
-    account: state.accounts.addresses[orderInts[at + ACCOUNT]!]!,
-    signer: batch.signers[index] as Address,
-    market: orderInts[at + MARKET]!,
+    account: accounts.addresses[ints[at + ACCOUNT]!]!,
+    signer: pool.signers[id] as Address,
+    market: ints[at + MARKET]!,
     side: SIDES[flags & FLAG_SIDE]!,
     timeInForce: TIMES_IN_FORCE[timeInForceOf(flags)]!,
     postOnly: (flags & FLAG_POST_ONLY) !== 0,
-    sizeLots: orderFloats[floatAt + SIZE]! as Lots,
-    priceTicks: orderInts[at + PRICE]! as PriceTicks,
-    lane: orderInts[at + LANE]!,
-    orderSequence: orderFloats[floatAt + ORDER_SEQUENCE]!,
-    expiry: orderFloats[floatAt + EXPIRY]! as TimestampSeconds,
-    maxFeePpm: orderInts[at + MAX_FEE_PPM]! as Ppm,
-    digest: batch.digests[index] as Hash,
-    placedAt: orderFloats[floatAt + PLACED_AT]! as JournalSequence,
+    sizeLots: floats[floatAt + SIZE]! as Lots,
+    priceTicks: ints[at + PRICE]! as PriceTicks,
+    lane: ints[at + LANE]!,
+    orderSequence: floats[floatAt + ORDER_SEQUENCE]!,
+    expiry: floats[floatAt + EXPIRY]! as TimestampSeconds,
+    maxFeePpm: ints[at + MAX_FEE_PPM]! as Ppm,
+    digest: pool.digests[id] as Hash,
+    placedAt: floats[floatAt + PLACED_AT]! as JournalSequence,
   };
 }
 
@@ -276,29 +240,32 @@ export function finishBatch(state: EngineState, settled: BatchSettled, eventSequ
       `the vault settled batch ${settled.batchId}, the oldest in flight here is ${batch?.batchId ?? 'none'}`,
     );
   }
-  const tradeCount = tradeCountOf(batch);
   const reasons = new Map<number, SkipReason>();
   for (const { trade, reason } of settled.skips) {
-    if (!(trade < tradeCount))
-      throw new Error(`batch ${batch.batchId} has ${tradeCount} trades, the vault skipped number ${trade}`);
+    if (!(trade < batch.tradeCount))
+      throw new Error(`batch ${batch.batchId} has ${batch.tradeCount} trades, the vault skipped number ${trade}`);
     reasons.set(trade, SKIP_REASONS[reason as SkipReasonCode] ?? 'invalid_order');
   }
   state.batches.shift();
   const settledTrades: number[] = [];
   const voidedTrades: { tradeId: number; reason: SkipReason }[] = [];
-  const accountOf = (order: number): number => batch.orderInts[(order << INT_SHIFT) + ACCOUNT]!;
-  for (let index = 0; index < tradeCount; index++) {
-    const trade = postingsOf(state, batch.tradeInts, batch.tradeFloats, index, accountOf);
-    const tradeId = batch.tradeFloats[(index << TRADE_FLOAT_SHIFT) + TRADE_ID]!;
+  const { trades, pool } = state;
+  const end = batch.end - trades.moved;
+  for (let at = batch.first - trades.moved, index = 0; at < end; at++) {
+    if (trades.isVoided(at)) continue;
+    const tradeId = trades.floats[(at << TRADE_FLOAT_SHIFT) + TRADE_ID]!;
     const reason = reasons.size === 0 ? undefined : reasons.get(index);
+    index++;
     if (reason === undefined) {
-      settleTrade(state, trade);
+      settleTrade(state, at);
       settledTrades.push(tradeId);
     } else {
-      voidTrade(state, trade);
+      voidTrade(state, postingsOf(state, at));
       voidedTrades.push({ tradeId, reason });
     }
+    trades.dropReferences(at, pool);
   }
+  trades.start = end;
   const outcomes = new Map(settled.withdrawals.map((outcome) => [outcome.index, outcome]));
   for (const [index, withdrawal] of batch.withdrawals.entries()) {
     const outcome = outcomes.get(index);
@@ -319,6 +286,5 @@ export function finishBatch(state: EngineState, settled: BatchSettled, eventSequ
 
 /** Recomputes the time of the oldest trade that is not final. */
 export function refreshUnsettled(state: EngineState): void {
-  const oldest = state.batches.find((batch) => tradeCountOf(batch) > 0);
-  state.unsettledSinceMs = oldest === undefined ? state.trades.oldestMs() : oldest.tradeFloats[TRADE_TIME_MS]!;
+  state.unsettledSinceMs = state.trades.oldestMs(state.trades.start);
 }

@@ -131,7 +131,7 @@ export class Engine {
 
   /** Time of the oldest trade in no batch; undefined when there is none. */
   get oldestUnsealedTimestampMs(): TimestampMs | undefined {
-    const oldest = this.core.trades.oldestMs();
+    const oldest = this.core.trades.oldestMs(this.core.trades.head);
     return oldest === Number.POSITIVE_INFINITY ? undefined : (oldest as TimestampMs);
   }
 
@@ -307,8 +307,7 @@ export class Engine {
         core.sink.push({ kind: 'withdrawalsResumed', reason: command.reason });
         return;
       case 'sealBatch': {
-        const batch = sealBatch(core, command.tradesMax, command.withdrawalsMax);
-        if (batch !== undefined) core.sink.push({ kind: 'batchSealed', batch: toSealedBatch(core, batch) });
+        sealBatch(core, command.tradesMax, command.withdrawalsMax);
         return;
       }
       case 'tick':

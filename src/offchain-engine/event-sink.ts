@@ -17,6 +17,8 @@ export const REDUCED = 4;
 export const TRIGGERED = 5;
 /** index into `objects`; −. */
 export const OBJECT = 6;
+/** −; −: the newest batch in flight. */
+export const SEALED = 7;
 
 export const STATUS_FILLED = 0;
 export const STATUS_CANCELLED = 1;

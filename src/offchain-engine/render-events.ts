@@ -2,6 +2,7 @@
 import type { EngineEvent, TradeSide } from '../domain/events.ts';
 import type { NewOrder } from '../domain/orders.ts';
 import { type Address, feeOf, type Hash, type Lots, type Ppm, type PriceTicks, type Quanta } from '../domain/units.ts';
+import { toSealedBatch } from './batches.ts';
 import { ACCOUNT, FLOAT_SHIFT, INT_SHIFT, LANE, ORDER_SEQUENCE } from './book/order-pool.ts';
 import { CANCELS, SIDES } from './codes.ts';
 import {
@@ -13,6 +14,7 @@ import {
   recordFirst,
   recordKind,
   recordSecond,
+  SEALED,
   TRADED,
   TRIGGERED,
 } from './event-sink.ts';
@@ -75,6 +77,8 @@ function renderRecord(state: EngineState, position: number, placed: NewOrder | u
       };
     case TRIGGERED:
       return { kind: 'orderTriggered', account: accountOf(state, first), digest: pool.digests[first] as Hash };
+    case SEALED:
+      return { kind: 'batchSealed', batch: toSealedBatch(state, state.batches.at(-1)!) };
     case OBJECT:
       return sink.objects[first]!;
     default:

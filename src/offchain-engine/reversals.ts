@@ -46,22 +46,17 @@ export type TradePostings = {
   readonly sellerFee: number;
 };
 
-/** Reads a trade record's postings. @param accountOf account index of the order that the record names. */
-export function postingsOf(
-  state: EngineState,
-  ints: Int32Array,
-  floats: Float64Array,
-  position: number,
-  accountOf: (order: number) => number,
-): TradePostings {
+/** Reads the postings of the trade at that position of the log. */
+export function postingsOf(state: EngineState, position: number): TradePostings {
+  const { ints, floats } = state.trades;
   const at = position << TRADE_INT_SHIFT;
   const market = state.markets[ints[at + TRADE_MARKET]!]!;
   const size = floats[(position << TRADE_FLOAT_SHIFT) + TRADE_SIZE]!;
   const notional = size * ints[at + TRADE_PRICE]! * market.tickQuanta;
   const takerFee = feeOf(notional as Quanta, ints[at + TAKER_FEE_PPM]! as Ppm);
   const makerFee = feeOf(notional as Quanta, ints[at + MAKER_FEE_PPM]! as Ppm);
-  const taker = accountOf(ints[at + TAKER]!);
-  const maker = accountOf(ints[at + MAKER]!);
+  const taker = accountOf(state, ints[at + TAKER]!);
+  const maker = accountOf(state, ints[at + MAKER]!);
   const takerBuys = (ints[at + TRADE_FLAGS]! & TRADE_TAKER_SIDE) === BUY;
   return {
     market,
@@ -74,9 +69,13 @@ export function postingsOf(
   };
 }
 
-/** The vault executed the trade: unsettled becomes settled. */
-export function settleTrade(state: EngineState, trade: TradePostings): void {
-  const { market, buyer, seller, base, notional, buyerFee, sellerFee } = trade;
+function accountOf(state: EngineState, order: number): number {
+  return state.pool.ints[(order << INT_SHIFT) + ACCOUNT]!;
+}
+
+/** The vault executed the trade at that position of the log: unsettled becomes settled. */
+export function settleTrade(state: EngineState, position: number): void {
+  const { market, buyer, seller, base, notional, buyerFee, sellerFee } = postingsOf(state, position);
   settleIn(state, buyer, market.base, base);
   settleOut(state, buyer, market.quote, notional + buyerFee);
   settleOut(state, seller, market.base, base);
@@ -174,24 +173,23 @@ function worstSlot(state: EngineState, treated: ReadonlySet<number>): number {
 
 /** Voids unsealed trades in which the account pays with the asset, newest first, until it is not short. @returns whether any was. */
 function voidNewestPayments(state: EngineState, slot: number, account: number, asset: number): boolean {
-  const { trades, pool } = state;
-  const accountOf = (order: number): number => pool.ints[(order << INT_SHIFT) + ACCOUNT]!;
+  const { trades } = state;
   let voided = false;
   for (let position = trades.tail - 1; position >= trades.head && state.ledger.get(slot, AVAILABLE) < 0; position--) {
-    if ((trades.ints[(position << TRADE_INT_SHIFT) + TRADE_FLAGS]! & TRADE_VOIDED) !== 0) continue;
-    const trade = postingsOf(state, trades.ints, trades.floats, position, accountOf);
+    if (trades.isVoided(position)) continue;
+    const trade = postingsOf(state, position);
     const pays =
       (trade.buyer === account && trade.market.quote === asset) ||
       (trade.seller === account && trade.market.base === asset);
     if (!pays) continue;
-    voidUnsealedRun(state, position, accountOf);
+    voidUnsealedRun(state, position);
     voided = true;
   }
   return voided;
 }
 
 /** Voids the trade, and the rest of its run when the taker was fill-or-kill. */
-function voidUnsealedRun(state: EngineState, position: number, accountOf: (order: number) => number): void {
+function voidUnsealedRun(state: EngineState, position: number): void {
   const { trades, pool } = state;
   const taker = trades.ints[(position << TRADE_INT_SHIFT) + TAKER]!;
   let first = position;
@@ -202,13 +200,13 @@ function voidUnsealedRun(state: EngineState, position: number, accountOf: (order
     while (last + 1 < trades.tail && sameTaker(last + 1)) last++;
   }
   for (let at = last; at >= first; at--) {
-    if ((trades.ints[(at << TRADE_INT_SHIFT) + TRADE_FLAGS]! & TRADE_VOIDED) === 0) voidUnsealed(state, at, accountOf);
+    if (!trades.isVoided(at)) voidUnsealed(state, at);
   }
 }
 
-function voidUnsealed(state: EngineState, position: number, accountOf: (order: number) => number): void {
+function voidUnsealed(state: EngineState, position: number): void {
   const { trades } = state;
-  voidTrade(state, postingsOf(state, trades.ints, trades.floats, position, accountOf));
+  voidTrade(state, postingsOf(state, position));
   trades.ints[(position << TRADE_INT_SHIFT) + TRADE_FLAGS]! |= TRADE_VOIDED;
   trades.count--;
   const reason: SkipReason = 'insufficient_balance';

@@ -1,21 +1,15 @@
-/** The snapshot's sections of what is on its way to the chain: unsealed trades, withdrawals with their lanes, switches, batches in flight. */
-import type { Hex, Quanta, TimestampSeconds } from '../domain/units.ts';
-import { type InFlightBatch, tradeCountOf } from './batches.ts';
+/** The snapshot's sections of what is on its way to the chain: trades, withdrawals with their lanes, switches, batches in flight. */
+import type { Quanta, TimestampSeconds } from '../domain/units.ts';
 import { type BinaryReader, type BinaryWriter, corrupt } from './binary.ts';
 import {
   ACCOUNT,
-  EXPIRY,
   FLAGS,
-  FLOAT_SHIFT,
   INT_SHIFT,
   LANE,
   MARKET,
   MAX_FEE_PPM,
-  ORDER_SEQUENCE,
-  PLACED_AT,
   PRICE,
   REFERENCES,
-  SIZE,
   TRIGGER_PRICE,
 } from './book/order-pool.ts';
 import type { EngineState, PendingWithdrawal } from './state.ts';
@@ -41,9 +35,11 @@ const TRADE_INTS = [TRADE_PRICE, TAKER_FEE_PPM, MAKER_FEE_PPM, TRADE_MARKET] as 
 const TRADE_FLOATS = [TRADE_SIZE, TRADE_TIME_MS, TRADE_ID] as const;
 
 export function writeTrades(out: BinaryWriter, { trades }: EngineState, positions: ReadonlyMap<number, number>): void {
-  out.uint32(trades.count);
+  let count = 0;
+  for (let position = trades.start; position < trades.tail; position++) if (!trades.isVoided(position)) count++;
+  out.uint32(count);
   let startsRun = 0;
-  for (let position = trades.head; position < trades.tail; position++) {
+  for (let position = trades.start; position < trades.tail; position++) {
     const at = position << TRADE_INT_SHIFT;
     const flags = trades.ints[at + TRADE_FLAGS]!;
     // The next trade of a run takes over as its first when the first was voided.
@@ -150,68 +146,31 @@ export function readSwitches(input: BinaryReader, core: EngineState): void {
   for (const registered of readList(input, () => input.text())) core.registeredOrders.add(registered);
 }
 
-const SEALED_ORDER_FLOATS = [SIZE, PLACED_AT, ORDER_SEQUENCE, EXPIRY] as const;
-
+/** Batches are told by how many of the log's trades each has, oldest first. */
 export function writeBatches(out: BinaryWriter, { batches }: EngineState): void {
   out.uint32(batches.length);
-  for (const batch of batches) {
-    for (const value of [batch.batchId, batch.epoch, batch.journalSequence]) out.number(value);
-    out.uint32(batch.digests.length);
-    for (const [index, digest] of batch.digests.entries()) {
-      for (const slot of ORDER_INTS) out.uint32(batch.orderInts[(index << INT_SHIFT) + slot]!);
-      for (const slot of SEALED_ORDER_FLOATS) out.number(batch.orderFloats[(index << FLOAT_SHIFT) + slot]!);
-      out.hex(digest);
-      out.hex(batch.signers[index]!);
-    }
-    out.uint32(tradeCountOf(batch));
-    for (let index = 0; index < tradeCountOf(batch); index++) {
-      for (const slot of [TAKER, MAKER, TRADE_FLAGS, ...TRADE_INTS])
-        out.uint32(batch.tradeInts[(index << TRADE_INT_SHIFT) + slot]!);
-      for (const slot of TRADE_FLOATS) out.number(batch.tradeFloats[(index << TRADE_FLOAT_SHIFT) + slot]!);
-    }
-    writeWithdrawals(out, batch.withdrawals);
+  for (const { batchId, epoch, journalSequence, tradeCount, withdrawals } of batches) {
+    for (const value of [batchId, epoch, journalSequence]) out.number(value);
+    out.uint32(tradeCount);
+    writeWithdrawals(out, withdrawals);
   }
 }
 
-export function readBatches(input: BinaryReader, core: EngineState): void {
+/** To be read after the trades. */
+export function readBatches(input: BinaryReader, { batches, trades }: EngineState): void {
   const count = input.uint32();
-  for (let index = 0; index < count; index++) core.batches.push(readBatch(input));
-}
-
-function readBatch(input: BinaryReader): InFlightBatch {
-  const batchId = input.number();
-  const epoch = input.number();
-  const journalSequence = input.number();
-  const orderCount = input.uint32();
-  const orderInts = new Int32Array(orderCount << INT_SHIFT);
-  const orderFloats = new Float64Array(orderInts.buffer);
-  const digests: Hex[] = [];
-  const signers: Hex[] = [];
-  for (let index = 0; index < orderCount; index++) {
-    for (const slot of ORDER_INTS) orderInts[(index << INT_SHIFT) + slot] = input.uint32();
-    for (const slot of SEALED_ORDER_FLOATS) orderFloats[(index << FLOAT_SHIFT) + slot] = input.number();
-    digests.push(input.hex());
-    signers.push(input.hex());
+  for (let index = 0; index < count; index++) {
+    const batchId = input.number();
+    const epoch = input.number();
+    const journalSequence = input.number();
+    const tradeCount = input.uint32();
+    const first = trades.head;
+    trades.head += tradeCount;
+    trades.count -= tradeCount;
+    if (trades.head > trades.tail) throw corrupt(`batch ${batchId} has more trades than there are`);
+    const withdrawals = readWithdrawals(input);
+    batches.push({ batchId, epoch, journalSequence, first, end: trades.head, tradeCount, withdrawals });
   }
-  const tradeInts = new Int32Array(input.uint32() << TRADE_INT_SHIFT);
-  const tradeFloats = new Float64Array(tradeInts.buffer);
-  for (let index = 0; index < tradeFloats.length >>> TRADE_FLOAT_SHIFT; index++) {
-    for (const slot of [TAKER, MAKER, TRADE_FLAGS, ...TRADE_INTS])
-      tradeInts[(index << TRADE_INT_SHIFT) + slot] = input.uint32();
-    for (const slot of TRADE_FLOATS) tradeFloats[(index << TRADE_FLOAT_SHIFT) + slot] = input.number();
-  }
-  return {
-    batchId,
-    epoch,
-    journalSequence,
-    tradeInts,
-    tradeFloats,
-    orderInts,
-    orderFloats,
-    digests,
-    signers,
-    withdrawals: readWithdrawals(input),
-  };
 }
 
 export function readList<Item>(input: BinaryReader, read: () => Item): Item[] {

@@ -52,7 +52,7 @@ import {
 import { EngineState, MarketBook } from './state.ts';
 
 const MAGIC = 0x53594c54;
-const FORMAT = 1;
+const FORMAT = 2;
 const MARKET_STATES: readonly MarketState[] = ['open', 'cancel_only', 'halted'];
 
 /** SHA-256 of the canonical bytes: equal exactly when the states are. */

@@ -17,7 +17,7 @@ import { EventSink } from './event-sink.ts';
 import { Lanes } from './lanes.ts';
 import { Ledger } from './ledger.ts';
 import { StopBook } from './stop-book.ts';
-import { UnsealedTrades } from './trades.ts';
+import { TradeLog } from './trades.ts';
 
 /** An order may live for 30 days; the contract holds the same cap. */
 export const ORDER_LIFE_MAX_SECONDS = 30 * 24 * 60 * 60;
@@ -93,7 +93,7 @@ export class EngineState {
   readonly ledger = new Ledger();
   readonly lanes = new Lanes();
   readonly deadlines: Deadlines;
-  readonly trades = new UnsealedTrades();
+  readonly trades = new TradeLog();
   /** Stop orders whose trigger was reached and that wait for their turn, in the order they will run. */
   readonly triggered: number[] = [];
   /** Accepted, in no batch yet, in order of request. */

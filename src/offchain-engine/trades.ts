@@ -1,6 +1,12 @@
 /**
- * Trades that are matched and in no batch yet, oldest first, as records of 64 bytes. A record names its two orders by pool
- * id, and each order counts the records that name it, so that its terms are still there when the batch is built.
+ * Trades from the match to finality, oldest first, as records of 64 bytes in one log. Sealed batches are ranges of it, so
+ * sealing copies nothing; what is sealed and what waits for a batch are told apart by `head`.
+ *
+ *     start            head            tail
+ *       | batch | batch | not sealed yet |
+ *
+ * A record names its two orders by pool id, and each order counts the records that name it, so that its terms are still
+ * there whenever the batch's content is asked for. A voided record names its orders no more.
  */
 import { INT_SHIFT, type OrderPool, REFERENCES, STATE, STATE_DONE } from './book/order-pool.ts';
 
@@ -28,15 +34,16 @@ export const TRADE_FLOAT_SHIFT = 3;
 /** Most trades that may wait for a batch; beyond it the engine takes no new orders. */
 export const UNSEALED_TRADES_MAX = 100_000;
 
-export class UnsealedTrades {
+export class TradeLog {
   ints = new Int32Array(256 << TRADE_INT_SHIFT);
   floats = new Float64Array(this.ints.buffer);
-  /** Positions [head, tail) hold the trades. */
+  /** Positions [start, head) hold trades in batches, [head, tail) those in none. */
+  start = 0;
   head = 0;
   tail = 0;
-  /** Those of them that are not voided. */
+  /** Those in no batch that are not voided. */
   count = 0;
-  /** How far the positions have moved towards the start: position + moved names a record for good. */
+  /** How far the positions have moved towards the start: position + moved names a record for good, its ordinal. */
   moved = 0;
 
   /** Position of a fresh record at the end. Views may change. */
@@ -46,12 +53,14 @@ export class UnsealedTrades {
     return this.tail++;
   }
 
-  /** Time of the oldest trade that is not voided; Infinity when there is none. */
-  oldestMs(): number {
-    for (let at = this.head; at < this.tail; at++) {
-      if ((this.ints[(at << TRADE_INT_SHIFT) + TRADE_FLAGS]! & TRADE_VOIDED) === 0) {
-        return this.floats[(at << TRADE_FLOAT_SHIFT) + TRADE_TIME_MS]!;
-      }
+  isVoided(position: number): boolean {
+    return (this.ints[(position << TRADE_INT_SHIFT) + TRADE_FLAGS]! & TRADE_VOIDED) !== 0;
+  }
+
+  /** Time of the oldest trade from `position` on that is not voided; Infinity when there is none. */
+  oldestMs(position: number): number {
+    for (let at = position; at < this.tail; at++) {
+      if (!this.isVoided(at)) return this.floats[(at << TRADE_FLOAT_SHIFT) + TRADE_TIME_MS]!;
     }
     return Number.POSITIVE_INFINITY;
   }
@@ -63,8 +72,8 @@ export class UnsealedTrades {
   }
 
   #makeRoom(): void {
-    const from = this.head << TRADE_INT_SHIFT;
-    if (this.head > this.tail >>> 1) {
+    const from = this.start << TRADE_INT_SHIFT;
+    if (this.start > this.tail >>> 1) {
       this.ints.copyWithin(0, from, this.tail << TRADE_INT_SHIFT);
     } else {
       const grown = new Int32Array(this.ints.length * 2);
@@ -72,9 +81,10 @@ export class UnsealedTrades {
       this.ints = grown;
       this.floats = new Float64Array(grown.buffer);
     }
-    this.moved += this.head;
-    this.tail -= this.head;
-    this.head = 0;
+    this.moved += this.start;
+    this.tail -= this.start;
+    this.head -= this.start;
+    this.start = 0;
   }
 }
 
