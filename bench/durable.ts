@@ -4,6 +4,8 @@
  *
  *   npm run bench:durable -- --json               the last line is one JSON object
  *   npm run bench:durable -- --orders 5000        orders per measurement
+ *   npm run bench:durable -- --ways http,ws       not all of http, ws, batch50
+ *   npm run bench:durable -- --profile DIRECTORY  processor profiles of the server's threads
  *
  * Saturation: a fixed number of requests under way, orders per second. Latency: orders sent on a clock at half that rate,
  * whether or not earlier ones were answered, so that a slow server is seen. Rates are compared with what signature
@@ -30,7 +32,12 @@ type Figures = { readonly ordersPerSec: number; readonly p50Ms: number; readonly
 type Way = { readonly name: string; readonly client: Client; readonly perRequest: number; readonly underWay: number };
 
 const { values } = parseArgs({
-  options: { json: { type: 'boolean', default: false }, orders: { type: 'string', default: '20000' } },
+  options: {
+    json: { type: 'boolean', default: false },
+    orders: { type: 'string', default: '20000' },
+    ways: { type: 'string', default: 'http,ws,batch50' },
+    profile: { type: 'string' },
+  },
 });
 const ordersPerRun = Number(values.orders);
 const say = (text: string): void => {
@@ -47,11 +54,12 @@ try {
   say(`recovery alone: ${ceiling.oneCore} /s on one core, ${ceiling.twoWorkers} /s on two workers`);
   const started = await startServer();
   server = started.child;
-  const ways: Way[] = [
-    { name: 'http', client: await httpClient(started.url, 64), perRequest: 1, underWay: 64 },
+  const all: Way[] = [
+    { name: 'http', client: httpClient(started.url, 64), perRequest: 1, underWay: 64 },
     { name: 'ws', client: await webSocketClient(started.url, 8), perRequest: 1, underWay: 512 },
-    { name: 'batch50', client: await batchClient(started.url, 16, BATCH), perRequest: BATCH, underWay: 16 },
+    { name: 'batch50', client: batchClient(started.url, 16, BATCH), perRequest: BATCH, underWay: 16 },
   ];
+  const ways = all.filter(({ name }) => values.ways.split(',').includes(name));
   const figures: Record<string, Figures> = {};
   const cpu: Record<string, Record<string, number>> = {};
   const watched = { clientPid: process.pid, serverPid: server.pid ?? 0, postmasterPid: postgres.pid };
@@ -61,7 +69,8 @@ try {
     next += count;
     return orders;
   };
-  for (const way of ways) await saturate(way, signed(Math.ceil(ordersPerRun / 10)));
+  // Until the machine code is there that a server runs with after its first minute.
+  for (const way of ways) await saturate(way, signed(Math.ceil(ordersPerRun / 2)));
   // The start of the program counts for nothing: asking begins anew.
   await longestTask(server);
   for (const way of ways) {
@@ -168,7 +177,9 @@ async function recoveryCeiling(from: readonly Trader[]): Promise<{ oneCore: numb
 
 function startServer(): Promise<{ child: ChildProcess; url: string }> {
   const program = fileURLToPath(new URL('durable/server.ts', import.meta.url));
-  const child = fork(program, [postgres.url, String(startedMs), String(TRADERS)]);
+  const execArgv =
+    values.profile === undefined ? [] : ['--cpu-prof', '--cpu-prof-interval=500', `--cpu-prof-dir=${values.profile}`];
+  const child = fork(program, [postgres.url, String(startedMs), String(TRADERS)], { execArgv });
   return new Promise((resolve, reject) => {
     child.once('message', (message) => resolve({ child, url: (message as { url: string }).url }));
     child.once('exit', (code) => reject(new Error(`the server ended with ${code} before it was ready`)));

@@ -18,22 +18,18 @@ export type Client = {
 
 type Waiting = { readonly resolve: () => void; readonly reject: (error: Error) => void };
 
-export async function httpClient(url: string, connections: number): Promise<Client> {
-  const pool = await Promise.all(
-    Array.from({ length: connections }, () =>
-      openHttp(url, (answer) => (answer.status === 201 ? undefined : answer.body)),
-    ),
+export function httpClient(url: string, connections: number): Client {
+  const pool = Array.from({ length: connections }, () =>
+    httpConnection(url, (answer) => (answer.status === 201 ? undefined : answer.body)),
   );
   return httpOver(pool, url, '/api/v1/orders', ([order]) => (order as SignedBody).json);
 }
 
-export async function batchClient(url: string, connections: number, perBatch: number): Promise<Client> {
-  const pool = await Promise.all(
-    Array.from({ length: connections }, () =>
-      openHttp(url, ({ status, body }) =>
-        status === 200 && countOf(body, '"status":201') === perBatch ? undefined : body,
-      ),
-    ),
+export function batchClient(url: string, connections: number, perBatch: number): Client {
+  const isPlaced = ({ status, body }: HttpAnswer): boolean =>
+    status === 200 && countOf(body, '"status":201') === perBatch;
+  const pool = Array.from({ length: connections }, () =>
+    httpConnection(url, (answer) => (isPlaced(answer) ? undefined : answer.body)),
   );
   return httpOver(
     pool,
@@ -78,33 +74,49 @@ function httpOver(
   };
 }
 
-/** @param fault what is wrong with an answer; undefined when it says that everything was placed */
-async function openHttp(url: string, fault: (answer: HttpAnswer) => string | undefined): Promise<HttpConnection> {
-  const socket = await open(url);
+/**
+ * Opened by its first request and again when the server has closed it in an idle moment.
+ * @param fault what is wrong with an answer; undefined when it says that everything was placed
+ */
+function httpConnection(url: string, fault: (answer: HttpAnswer) => string | undefined): HttpConnection {
+  let socket: Socket | undefined;
   let waiting: Waiting | undefined;
   let received = '';
-  socket.setEncoding('latin1');
-  socket.on('data', (chunk) => {
-    received += String(chunk);
+  const onData = (chunk: string): void => {
+    received += chunk;
     const headEnd = received.indexOf('\r\n\r\n');
     if (headEnd === -1) return;
     const length = /\r\ncontent-length: (\d+)/i.exec(received)?.[1];
     if (received.length < headEnd + 4 + Number(length)) return;
     const answer = { status: Number(received.slice(9, 12)), body: received.slice(headEnd + 4) };
     received = '';
+    const asked = waiting;
+    waiting = undefined;
     const wrong = fault(answer);
-    const { resolve, reject } = waiting as Waiting;
-    if (wrong === undefined) resolve();
-    else reject(new Error(`the API answered ${answer.status}: ${wrong.slice(0, 500)}`));
-  });
-  socket.on('close', () => waiting?.reject(new Error('the API closed the connection')));
+    if (wrong === undefined) asked?.resolve();
+    else asked?.reject(new Error(`the API answered ${answer.status}: ${wrong.slice(0, 500)}`));
+  };
+  const connected = async (): Promise<Socket> => {
+    const opened = await open(url);
+    opened.setEncoding('latin1');
+    opened.on('data', onData);
+    opened.on('close', () => {
+      socket = undefined;
+      received = '';
+      waiting?.reject(new Error('the API closed the connection'));
+    });
+    socket = opened;
+    return opened;
+  };
   return {
-    send: (request) =>
-      new Promise((resolve, reject) => {
+    send: async (request) => {
+      const through = socket ?? (await connected());
+      await new Promise<void>((resolve, reject) => {
         waiting = { resolve, reject };
-        socket.write(request);
-      }),
-    close: () => socket.destroy(),
+        through.write(request);
+      });
+    },
+    close: () => socket?.destroy(),
   };
 }
 

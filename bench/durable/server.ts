@@ -5,6 +5,7 @@
  * Usage: server.ts DATABASE_URL STARTED_MS TRADERS
  */
 
+import { Registry } from 'prom-client';
 import type { ChainFacts } from '../../src/api/context.ts';
 import { createApiServer } from '../../src/api/server.ts';
 import { createSignaturePool } from '../../src/chain/signature-pool.ts';
@@ -90,6 +91,7 @@ const api = await createApiServer({
   chain,
   apiKeySecret: 'x'.repeat(32),
   logger,
+  metrics: new Registry(),
   limits: { requestsMax: unlimited, ordersMax: unlimited },
 });
 const address = await api.listen({ host: '127.0.0.1', port: 0 });

@@ -5,18 +5,19 @@
  * sequence is remembered, and its private reads wait, for a bounded time, until the projector's cursor has reached it.
  * Per gateway and in memory: a client that changes gateways may read an older state, and compares `journalSequence` itself.
  */
+import { RecentMap } from '../domain/recent-map.ts';
 import type { Address, JournalSequence } from '../domain/units.ts';
 
 /** Longest wait of a read, in milliseconds; after it, what is there is answered. */
 export const PROJECTION_WAIT_MAX_MS = 1_000;
-const ACCOUNTS_MAX = 50_000;
+const ACCOUNTS_KEPT = 25_000;
 
 /** Resolves true once the projections contain the command at `sequence`, false after `timeoutMs`. */
 export type WaitForProjection = (sequence: JournalSequence, timeoutMs: number) => Promise<boolean>;
 
 export class ReadYourWrites {
   readonly #waitFor: WaitForProjection;
-  readonly #lastWritten = new Map<Address, JournalSequence>();
+  readonly #lastWritten = new RecentMap<Address, JournalSequence>(ACCOUNTS_KEPT);
 
   constructor(waitFor: WaitForProjection) {
     this.#waitFor = waitFor;
@@ -24,15 +25,7 @@ export class ReadYourWrites {
 
   wrote(account: Address, sequence: JournalSequence): void {
     const before = this.#lastWritten.get(account) ?? 0;
-    // Delete first: insertion order is recency, and the oldest goes when the map is full.
-    this.#lastWritten.delete(account);
     this.#lastWritten.set(account, Math.max(before, sequence) as JournalSequence);
-    if (this.#lastWritten.size > ACCOUNTS_MAX) {
-      for (const oldest of this.#lastWritten.keys()) {
-        this.#lastWritten.delete(oldest);
-        break;
-      }
-    }
   }
 
   /** Waits until the projections show the account's last acknowledged command; false when they did not in time. */

@@ -7,12 +7,13 @@
  */
 import type { UserCommand } from '../domain/commands.ts';
 import type { NewOrder } from '../domain/orders.ts';
+import { RecentMap } from '../domain/recent-map.ts';
 import type { CommandHandler, CommandReply } from './port.ts';
 
 const REPLIES_KEPT = 4096;
 
 export function deduplicateCommands(handler: CommandHandler): CommandHandler {
-  const replies = new Map<string, Promise<CommandReply>>();
+  const replies = new RecentMap<string, Promise<CommandReply>>(REPLIES_KEPT);
   return (command, options) => {
     const key = contentKey(command);
     if (key === undefined) return handler(command, options);
@@ -29,7 +30,6 @@ export function deduplicateCommands(handler: CommandHandler): CommandHandler {
       },
     );
     replies.set(key, reply);
-    if (replies.size > REPLIES_KEPT) dropOldest(replies);
     return reply;
   };
 }
@@ -62,12 +62,4 @@ function isAccepted(reply: CommandReply): boolean {
     reply.kind === 'committed' &&
     reply.events.some((event) => event.kind === 'orderAccepted' || event.kind === 'withdrawalAccepted')
   );
-}
-
-/** Insertion order is age: the first key is the oldest. */
-function dropOldest(replies: Map<string, Promise<CommandReply>>): void {
-  for (const key of replies.keys()) {
-    replies.delete(key);
-    return;
-  }
 }

@@ -1,13 +1,14 @@
 /** Placements of this gateway, under way and lately done: a repeated request joins the first instead of running again. */
+import { RecentMap } from '../../domain/recent-map.ts';
 import type { Hash } from '../../domain/units.ts';
 import { ProblemError } from '../problem.ts';
 
-const PLACEMENTS_MAX = 20_000;
+const PLACEMENTS_KEPT = 10_000;
 
 type Remembered<T> = { readonly content: string; readonly outcome: Promise<T>; isSubmitted: boolean };
 
 export class PlacementMemory<T> {
-  readonly #byDigest = new Map<Hash, Remembered<T>>();
+  readonly #byDigest = new RecentMap<Hash, Remembered<T>>(PLACEMENTS_KEPT);
 
   /**
    * Runs `place` unless the digest is known. What failed is forgotten, so that it can be tried again.
@@ -39,12 +40,6 @@ export class PlacementMemory<T> {
     // The failure is told to whoever started it; those who joined see it too.
     remembered.outcome.catch(() => this.#byDigest.delete(digest));
     this.#byDigest.set(digest, remembered);
-    if (this.#byDigest.size > PLACEMENTS_MAX) {
-      for (const oldest of this.#byDigest.keys()) {
-        this.#byDigest.delete(oldest);
-        break;
-      }
-    }
     return running;
   }
 
