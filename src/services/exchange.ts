@@ -9,6 +9,7 @@ import { createOperationsServer } from '../api/operations-server.ts';
 import { recoveryWarning } from '../chain/recover.ts';
 import type { Hex } from '../domain/units.ts';
 import { createInProcessTransport } from '../messaging/in-process.ts';
+import { observeSettlement } from '../settlement/metrics.ts';
 import type { EngineSigner, TransactionSigner } from '../settlement/signers.ts';
 import { migrate } from '../storage/database.ts';
 import {
@@ -70,6 +71,7 @@ export async function startExchange(options: ExchangeOptions): Promise<Exchange>
     reconciler.wake();
   });
   const metrics = new Registry();
+  observeSettlement(metrics, submitter, pool);
   const gateway = await startGatewayService({
     context,
     pool,

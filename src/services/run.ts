@@ -14,6 +14,7 @@ import type { Transport } from '../messaging/port.ts';
 import type { RedisOptions } from '../messaging/redis/connection.ts';
 import { createRedisCounters } from '../messaging/redis/shared-counters.ts';
 import { createRedisTransport } from '../messaging/redis/transport.ts';
+import { observeSettlement } from '../settlement/metrics.ts';
 import { requestOperatorCommand } from '../storage/operator-requests.ts';
 import {
   createSettlementService,
@@ -40,7 +41,9 @@ type Running = {
 
 const NEVER = new Promise<never>(() => undefined);
 
-const SERVICES: Readonly<Record<string, (context: ProcessContext, signal: AbortSignal) => Promise<Running>>> = {
+const SERVICES: Readonly<
+  Record<string, (context: ProcessContext, signal: AbortSignal, metrics: Registry) => Promise<Running>>
+> = {
   gateway: runGateway,
   engine: runEngine,
   settlement: runSettlement,
@@ -49,7 +52,7 @@ const SERVICES: Readonly<Record<string, (context: ProcessContext, signal: AbortS
   reconciliation: runReconciliation,
 };
 
-async function runGateway(context: ProcessContext): Promise<Running> {
+async function runGateway(context: ProcessContext, _signal: AbortSignal, metrics: Registry): Promise<Running> {
   const apiKeySecret = required(context.settings, 'API_KEY_SECRET');
   const transport = await openTransport(context);
   const sharedCounters = createRedisCounters(redisOptions(context));
@@ -58,7 +61,7 @@ async function runGateway(context: ProcessContext): Promise<Running> {
     pool: context.openPool('gateway', POOL_CONNECTIONS),
     transport,
     apiKeySecret,
-    metrics: new Registry(),
+    metrics,
     sharedCounters,
   });
   context.logger.info({ url: gateway.url }, 'the gateway listens');
@@ -95,9 +98,11 @@ async function runEngine(context: ProcessContext, signal: AbortSignal): Promise<
   };
 }
 
-async function runSettlement(context: ProcessContext): Promise<Running> {
+async function runSettlement(context: ProcessContext, _signal: AbortSignal, metrics: Registry): Promise<Running> {
   const signer = chooseTransactionSigner(context.settings, context.chain.chainId);
-  const submitter = createSettlementService(context, context.openPool('settlement', POOL_CONNECTIONS), signer);
+  const pool = context.openPool('settlement', POOL_CONNECTIONS);
+  const submitter = createSettlementService(context, pool, signer);
+  observeSettlement(metrics, submitter, pool);
   submitter.start();
   return {
     done: NEVER,
@@ -198,9 +203,10 @@ async function main(): Promise<void> {
   let code = 0;
   try {
     const context = await openContext(readSettings(process.env), name);
-    const running = await start(context, abort.signal);
+    const metrics = new Registry();
+    const running = await start(context, abort.signal, metrics);
     const operations = createOperationsServer({
-      registry: new Registry(),
+      registry: metrics,
       logger: context.logger,
       checks: running.checks,
     });

@@ -78,15 +78,17 @@ export type SubmitterStatus = {
   readonly lastError: string | undefined;
 };
 
-export type WaitReason =
-  | 'rpc'
-  | 'database'
-  | 'gas_wallet_empty'
-  | 'fee_cap'
-  | 'batch_refused'
-  | 'signer'
-  | 'deep_reorg'
-  | 'lagging_node';
+export const WAIT_REASONS = [
+  'rpc',
+  'database',
+  'gas_wallet_empty',
+  'fee_cap',
+  'batch_refused',
+  'signer',
+  'deep_reorg',
+  'lagging_node',
+] as const;
+export type WaitReason = (typeof WAIT_REASONS)[number];
 
 export type Submitter = {
   readonly start: () => void;
