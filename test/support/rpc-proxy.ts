@@ -1,9 +1,18 @@
 /**
  * A small strict JSON-RPC proxy: passes every call on to a real node, and lets a test bend what goes through. Batches are taken apart, so
  * that a fault hits single calls whichever way the client groups them.
+ *
+ * Strict where the local node is not: a transaction that replaces another in the pool must offer a tenth more on both fees.
  */
 import { createServer, type IncomingMessage, type ServerResponse } from 'node:http';
 import type { AddressInfo } from 'node:net';
+import {
+  type Hex,
+  keccak256,
+  parseTransaction,
+  recoverTransactionAddress,
+  type TransactionSerializedEIP1559,
+} from 'viem';
 
 export type ProxiedCall = { readonly method: string; readonly params: readonly unknown[] };
 export type ProxiedAnswer = { result?: unknown; error?: { code: number; message: string; data?: unknown } };
@@ -24,6 +33,8 @@ export type RpcProxy = {
   bendAnswer: ((call: ProxiedCall, answer: ProxiedAnswer) => ProxiedAnswer) | undefined;
   /** Breaks whole requests; undefined lets this one through. */
   breakRequest: ((calls: readonly ProxiedCall[]) => TransportFault | undefined) | undefined;
+  /** Answers calls itself, which then never reach the node; undefined, or a promise of it, passes the call on. */
+  intercept: ((call: ProxiedCall) => Promise<ProxiedAnswer | undefined>) | undefined;
   /** Points the proxy at another node, as a load balancer would. */
   upstream: string;
   readonly stop: () => Promise<void>;
@@ -41,6 +52,7 @@ export async function startRpcProxy(upstream: string): Promise<RpcProxy> {
     seen: new Map(),
     bendAnswer: undefined,
     breakRequest: undefined,
+    intercept: undefined,
     upstream,
     stop: () =>
       new Promise((stopped) => {
@@ -55,7 +67,7 @@ async function handle(proxy: RpcProxy, request: IncomingMessage, response: Serve
   const chunks: Buffer[] = [];
   for await (const chunk of request) chunks.push(chunk as Buffer);
   const body = JSON.parse(Buffer.concat(chunks).toString('utf8')) as RpcBody | RpcBody[];
-  const calls = Array.isArray(body) ? body : [body];
+  const calls = (Array.isArray(body) ? body : [body]).map((call) => ({ ...call, params: call.params ?? [] }));
   for (const { method } of calls) proxy.seen.set(method, (proxy.seen.get(method) ?? 0) + 1);
   const fault = proxy.breakRequest?.(calls);
   if (fault?.kind === 'hang') return;
@@ -68,15 +80,51 @@ async function handle(proxy: RpcProxy, request: IncomingMessage, response: Serve
     response.writeHead(fault.status, headers).end('{}');
     return;
   }
-  const answers = await forward(proxy.upstream, calls);
+  const own = await Promise.all(
+    calls.map(async (call) => (await proxy.intercept?.(call)) ?? refuseUnderpriced(proxy, call)),
+  );
+  const passedOn = calls.filter((_, index) => own[index] === undefined);
+  const answers = passedOn.length === 0 ? [] : await forward(proxy.upstream, passedOn);
   const bent = calls.map((call, index) => {
-    const answer = answers[index] ?? { error: { code: -32603, message: 'the node left the call unanswered' } };
+    const answer = own[index] ??
+      answers[passedOn.indexOf(call)] ?? { error: { code: -32603, message: 'the node left the call unanswered' } };
     const { result, error } = proxy.bendAnswer?.(call, answer) ?? answer;
     return { jsonrpc: '2.0', id: call.id, ...(error === undefined ? { result } : { error }) };
   });
   const text = JSON.stringify(Array.isArray(body) ? bent : bent[0]);
   response.writeHead(200, { 'content-type': 'application/json' });
   response.end(fault?.kind === 'cut' ? text.slice(0, Math.floor(text.length / 2)) : text);
+}
+
+type Offer = { readonly hash: Hex; readonly maxFeePerGas: bigint; readonly maxPriorityFeePerGas: bigint };
+
+/** Best offers seen by sender and nonce, of all proxies: they stand for one network. */
+const offers = new Map<string, Offer>();
+const OFFERS_MAX = 10_000;
+const UNDERPRICED: ProxiedAnswer = { error: { code: -32_000, message: 'replacement transaction underpriced' } };
+
+/** What a real node answers to a replacement that pays too little; undefined when it would take the transaction. */
+async function refuseUnderpriced(proxy: RpcProxy, { method, params }: ProxiedCall): Promise<ProxiedAnswer | undefined> {
+  if (method !== 'eth_sendRawTransaction') return undefined;
+  const raw = params[0] as TransactionSerializedEIP1559;
+  if (!raw.startsWith('0x02')) return undefined;
+  const { nonce = 0, maxFeePerGas = 0n, maxPriorityFeePerGas = 0n } = parseTransaction(raw);
+  const key = `${proxy.upstream} ${await recoverTransactionAddress({ serializedTransaction: raw })} ${nonce}`;
+  const offer = { hash: keccak256(raw), maxFeePerGas, maxPriorityFeePerGas };
+  const before = offers.get(key);
+  if (before !== undefined && before.hash !== offer.hash && (await isPending(proxy.upstream, before.hash))) {
+    const fits = (now: bigint, then: bigint): boolean => now * 10n >= then * 11n;
+    if (!fits(maxFeePerGas, before.maxFeePerGas) || !fits(maxPriorityFeePerGas, before.maxPriorityFeePerGas))
+      return UNDERPRICED;
+  }
+  offers.set(key, offer);
+  for (const oldest of offers.keys()) if (offers.size > OFFERS_MAX) offers.delete(oldest);
+  return undefined;
+}
+
+async function isPending(upstream: string, hash: Hex): Promise<boolean> {
+  const [answer] = await forward(upstream, [{ id: 0, method: 'eth_getTransactionByHash', params: [hash] }]);
+  return (answer?.result as { blockNumber: string | null } | null | undefined)?.blockNumber === null;
 }
 
 /** Answers in the order of the calls. A node that is down breaks the connection to the client too. */

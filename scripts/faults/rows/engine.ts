@@ -1,0 +1,146 @@
+import { strict as assert } from 'node:assert';
+import { setTimeout as sleep } from 'node:timers/promises';
+import type { Fault, Part } from '../fault.ts';
+import { whileWaiting } from '../fault.ts';
+import { until, type World } from '../world.ts';
+
+const ENGINE = 'tallystick-engine';
+/** The leader's lease is 1.5 s. */
+const PAST_THE_LEASE_MS = 3_000;
+const HOUR_MS = 3_600_000;
+
+export const ENGINE_FAULTS: readonly Fault[] = [
+  engineFault('killed at any moment, three times', ['engine'], async (world) => {
+    for (let kill = 0; kill < 3; kill++) {
+      await (await world.leader()).kill();
+      await sleep(700);
+    }
+    return 3;
+  }),
+  engineFault('killed while a row waits for its commit', ['engine', 'postgres'], (world) =>
+    whileWaiting(world, { statement: 'SELECT * FROM leader FOR UPDATE', waiter: ENGINE }, async () =>
+      (await world.leader()).kill(),
+    ),
+  ),
+  engineFault('killed after a commit, before the answer', ['engine', 'postgres'], killAfterCommit),
+  engineFault('killed between seal and outbox', ['engine', 'postgres'], (world) =>
+    whileWaiting(world, { statement: 'LOCK TABLE batches IN SHARE MODE', waiter: ENGINE }, async () =>
+      (await world.leader()).kill(),
+    ),
+  ),
+  engineFault('both engines killed', ['engine'], async ({ services }) => {
+    await Promise.all([services.engine.kill(), services.standby.kill()]);
+    return 2;
+  }),
+  engineFault('stopped past its lease, then going on', ['engine'], stopPastTheLease),
+  engineFault('journal tail torn', ['engine', 'postgres'], (world) => damageTail(world, 'torn'), true),
+  engineFault('journal tail flipped', ['engine', 'postgres'], (world) => damageTail(world, 'flipped'), true),
+  engineFault('snapshots corrupt', ['engine', 'postgres'], corruptSnapshots),
+  engineFault('clock jumps an hour ahead, and back', ['engine'], (world) => jumpClock(world, HOUR_MS)),
+  engineFault('clock jumps an hour back, and ahead', ['engine'], (world) => jumpClock(world, -HOUR_MS)),
+];
+
+function engineFault(name: string, parts: readonly Part[], inject: Fault['inject'], alone = false): Fault {
+  return { name, group: 'engine', parts, inject, alone };
+}
+
+async function lastSequence({ pool }: World): Promise<number> {
+  const { rows } = await pool.query<{ last: number }>('SELECT max(last_sequence) AS last FROM journal');
+  return rows[0]?.last ?? 0;
+}
+
+/** The row is in the journal, its author has not heard of it, and dies. */
+async function killAfterCommit(world: World): Promise<number> {
+  const { engineWire } = world.postgres;
+  const leader = await world.leader();
+  const before = await lastSequence(world);
+  engineWire.holdAnswers();
+  try {
+    await until('a row that nobody heard of', async () => (await lastSequence(world)) > before, 5_000);
+    await leader.kill();
+  } finally {
+    engineWire.drop();
+    engineWire.releaseAnswers();
+  }
+  return 1;
+}
+
+/** Another leads meanwhile; the one that was stopped is refused, and ends. */
+async function stopPastTheLease(world: World): Promise<number> {
+  const leader = await world.leader();
+  const starts = leader.starts();
+  leader.signal('SIGSTOP');
+  try {
+    await sleep(PAST_THE_LEASE_MS);
+    await until('another leader', async () => (await world.leader()) !== leader);
+  } finally {
+    leader.signal('SIGCONT');
+  }
+  await until('the deposed leader ending', async () => leader.starts() > starts);
+  return 1;
+}
+
+/**
+ * The last row is damaged while no engine runs: none may lead over it, and the loss is named. With the row as it was, they go on.
+ * @param damage `torn`: the row is gone; `flipped`: one bit of it is another
+ */
+async function damageTail(world: World, damage: 'torn' | 'flipped'): Promise<number> {
+  const { pool, services } = world;
+  const engines = [services.engine, services.standby];
+  await Promise.all(engines.map(({ down }) => down()));
+  // Others must have seen the row, else its absence would be no loss.
+  await until('the projector having read the last row', async () => {
+    const { rows } = await pool.query<{ seen: number }>('SELECT journal_sequence AS seen FROM projection_cursor');
+    return rows[0]?.seen === (await lastSequence(world));
+  });
+  const last = await lastSequence(world);
+  await pool.query('CREATE TABLE kept AS SELECT * FROM journal WHERE last_sequence = $1', [last]).catch(async () => {
+    throw new Error('a table named kept is left over');
+  });
+  const logged = services.engine.log().length;
+  try {
+    await pool.query(
+      damage === 'torn'
+        ? `DELETE FROM journal WHERE last_sequence = ${last}`
+        : `UPDATE journal SET body = set_byte(body, 5, get_byte(body, 5) # 1) WHERE last_sequence = ${last}`,
+    );
+    services.engine.up();
+    await until('the damage being named', async () => services.engine.log().slice(logged).includes('JOURNAL_CORRUPT'));
+    assert.ok(!services.engine.log().slice(logged).includes('"leading"'), 'no engine leads over a damaged journal');
+    await services.engine.down();
+  } finally {
+    await pool.query(`DELETE FROM journal WHERE last_sequence = ${last};
+      INSERT INTO journal SELECT * FROM kept; DROP TABLE kept`);
+    for (const { up } of engines) up();
+  }
+  return 1;
+}
+
+/** Every snapshot has a flipped bit: they are passed over, by name, and the journal alone gives the state. */
+async function corruptSnapshots(world: World): Promise<number> {
+  const { pool, services } = world;
+  const { rowCount } = await pool.query(
+    'UPDATE snapshots SET body = set_byte(body, length(body) / 2, get_byte(body, length(body) / 2) # 1)',
+  );
+  const logged = services.engine.log().length;
+  await Promise.all([services.engine.kill(), services.standby.kill()]);
+  if (rowCount !== null && rowCount > 0)
+    await until('the snapshots being passed over', async () =>
+      services.engine.log().slice(logged).includes('is passed over'),
+    );
+  return rowCount ?? 0;
+}
+
+/** Time stands still, or goes on at its own pace, and the jump is reported; nothing expires by it. */
+async function jumpClock(world: World, offsetMs: number): Promise<number> {
+  const leader = await world.leader();
+  const logged = leader.log().length;
+  await world.shiftClock(offsetMs);
+  try {
+    await until('the jump being reported', async () => leader.log().slice(logged).includes('the clock jumped'));
+    await sleep(1_000);
+  } finally {
+    await world.shiftClock(0);
+  }
+  return 2;
+}
