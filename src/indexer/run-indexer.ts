@@ -4,7 +4,6 @@
  * Trouble with nodes is retried for ever and shows in the status; when it lasts, an incident says so. A deep reorganisation or another chain
  * behind the nodes ends the loop with an incident: what was stored stays as it is, and the service must not go on as if it were current.
  */
-import { setTimeout as sleep } from 'node:timers/promises';
 import type { Pool } from 'pg';
 import type { Finality } from '../chain/finality.ts';
 import { createRpcPool, type RpcPool, rpcFailureReason } from '../chain/rpc-pool.ts';
@@ -23,6 +22,7 @@ import {
   rewindToLastEvent,
   storeStep,
 } from './store-chain.ts';
+import { watchHeads } from './watch-heads.ts';
 
 export type IndexerOptions = {
   readonly pool: Pool;
@@ -30,7 +30,7 @@ export type IndexerOptions = {
   readonly place: VaultPlace;
   readonly reader: VaultReader;
   readonly finality: Finality;
-  /** Wait between looks at the head when nothing is new. */
+  /** Wait between looks at the head when nothing is new and no node announces a block. */
   readonly pollIntervalMs?: number;
   /** Time without a good answer after which an incident is opened. */
   readonly stalledAfterMs?: number;
@@ -70,7 +70,8 @@ export function startIndexer(options: IndexerOptions): Indexer {
   const { pool, place } = options;
   const pollIntervalMs = options.pollIntervalMs ?? 250;
   const stalledAfterMs = options.stalledAfterMs ?? 30_000;
-  const abort = new AbortController();
+  let stopped = false;
+  let bell = Promise.withResolvers<void>();
   let identity: ChainIdentity | undefined;
   let chain: FollowedChain | undefined;
   let state: IndexerStatus['state'] = 'starting';
@@ -90,6 +91,7 @@ export function startIndexer(options: IndexerOptions): Indexer {
       if (identity !== undefined) requireSameChain(identity, got, endpoint.name);
     },
   });
+  const heads = watchHeads(options.rpcUrls, () => bell.resolve());
   const follower = createFollower({
     pool: rpc,
     reader: options.reader,
@@ -165,9 +167,18 @@ export function startIndexer(options: IndexerOptions): Indexer {
     return { known };
   };
 
+  /** Until a block is announced, or the next look is due. */
+  const pause = async (): Promise<void> => {
+    const timer = setTimeout(() => bell.resolve(), pollIntervalMs);
+    await bell.promise;
+    clearTimeout(timer);
+  };
+
   const loop = async (): Promise<void> => {
     let known: ChainIdentity | undefined;
-    while (!abort.signal.aborted) {
+    while (!stopped) {
+      // A block that is announced while a step is taken is looked for right after it.
+      bell = Promise.withResolvers();
       try {
         known ??= (await start()).known;
         if (chain === undefined) throw new Error('following began before the stored chain was loaded');
@@ -179,29 +190,32 @@ export function startIndexer(options: IndexerOptions): Indexer {
           options.onWarning?.('trouble could not be recorded', failure),
         );
       }
-      await sleep(pollIntervalMs, undefined, { signal: abort.signal }).catch(() => undefined);
+      await pause();
     }
     state = 'stopped';
   };
 
-  const done = loop().catch(async (error: unknown) => {
-    state = 'halted';
-    lastError = error instanceof Error ? error.message : String(error);
-    if (error instanceof ExchangeError) {
-      const incident = { kind: error.code.toLowerCase(), summary: error.message, details: error.details };
-      await openIncident(pool, incident).catch((failure: unknown) =>
-        options.onWarning?.('the halt could not be recorded', failure),
-      );
-    }
-    throw error;
-  });
+  const done = loop()
+    .finally(() => heads.stop())
+    .catch(async (error: unknown) => {
+      state = 'halted';
+      lastError = error instanceof Error ? error.message : String(error);
+      if (error instanceof ExchangeError) {
+        const incident = { kind: error.code.toLowerCase(), summary: error.message, details: error.details };
+        await openIncident(pool, incident).catch((failure: unknown) =>
+          options.onWarning?.('the halt could not be recorded', failure),
+        );
+      }
+      throw error;
+    });
   // Whoever starts the indexer watches `done`; until they do, its rejection must not end the process by itself.
   done.catch(() => undefined);
   return {
     status,
     done,
     stop: async () => {
-      abort.abort();
+      stopped = true;
+      bell.resolve();
       await done.catch(() => undefined);
     },
   };
