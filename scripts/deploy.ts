@@ -47,13 +47,18 @@ export async function readPlan(file: string | URL): Promise<DeploymentPlan> {
   return JSON.parse(await readFile(file, 'utf8'));
 }
 
+/** The plan of ignition/parameters/local.json, which deploys tokens of its own. */
+export async function readLocalPlan(): Promise<DeploymentPlan> {
+  return readPlan(LOCAL_PLAN);
+}
+
 /** Deploys the plan of ignition/parameters/local.json, test tokens included, with some of it replaced. */
 export async function deployLocal(options: {
   readonly rpcUrl: string;
   readonly deployerKey: Hex;
   readonly overrides?: Partial<DeploymentPlan>;
 }): Promise<Deployment> {
-  const plan = { ...(await readPlan(LOCAL_PLAN)), ...options.overrides };
+  const plan = { ...(await readLocalPlan()), ...options.overrides };
   return deployPlan({ rpcUrl: options.rpcUrl, deployerKey: options.deployerKey, plan });
 }
 
