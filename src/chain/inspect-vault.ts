@@ -1,7 +1,8 @@
 /** The vault's own view of its books at one block: what reconciliation and audit compare with. */
-import { decodeFunctionResult, encodeFunctionData, parseAbi } from 'viem';
-import { type Address, type ChainEventSequence, type Hash, type Hex, type Quanta, quanta } from '../domain/units.ts';
-import type { RpcEndpoint } from './rpc-pool.ts';
+import { parseAbi } from 'viem';
+import type { Address, ChainEventSequence, Hash, Hex, Quanta } from '../domain/units.ts';
+import { decodeInspectAnswer, encodeInspectCall } from './inspect-vault-codec.ts';
+import { type RpcEndpoint, rpcFailure } from './rpc-pool.ts';
 
 export const INSPECT_ABI = parseAbi([
   'struct AssetState { address token; uint64 quantum; uint64 booked; uint64 fees; uint256 held; }',
@@ -43,9 +44,12 @@ export type VaultState = {
 /** A thousand accounts with a few assets each cost a call some ten million gas, far below nodes' limits for calls. */
 export const INSPECT_ACCOUNTS_MAX = 1_000;
 
+/** Requests under way at once: a node computes one while the answer to another is decoded. */
+const REQUESTS_MAX = 3;
+
 /**
  * Reads the vault at the block of a hash, at most INSPECT_ACCOUNTS_MAX accounts per request.
- * @throws ExchangeError RPC_FAILED when the node does not have the block or its state, or there is no vault
+ * @throws ExchangeError RPC_FAILED when the node does not have the block or its state, there is no vault, or the answer is another one
  */
 export async function inspectVault(
   endpoint: RpcEndpoint,
@@ -53,44 +57,36 @@ export async function inspectVault(
   accounts: readonly Address[],
   blockHash: Hash,
 ): Promise<VaultState> {
-  const chunks: Address[][] = [];
+  const chunks: (readonly Address[])[] = [];
   for (let start = 0; start < Math.max(1, accounts.length); start += INSPECT_ACCOUNTS_MAX) {
     chunks.push(accounts.slice(start, start + INSPECT_ACCOUNTS_MAX));
   }
-  let first: VaultState | undefined;
-  const states: VaultAccountState[] = [];
-  for (const chunk of chunks) {
-    const input = encodeFunctionData({ abi: INSPECT_ABI, functionName: 'inspect', args: [chunk] });
-    const answer = await endpoint.request('eth_call', [{ to: vault, data: input }, { blockHash }]);
-    const state = decodeState(answer as Hex);
-    first ??= state;
-    for (const account of state.accounts) states.push(account);
-  }
+  const states: VaultState[] = [];
+  let next = 0;
+  const readOn = async (): Promise<void> => {
+    for (let index = next++; index < chunks.length; index = next++) {
+      const chunk = chunks[index] ?? [];
+      const call = { to: vault, data: encodeInspectCall(chunk) };
+      states[index] = decodeState(await endpoint.request('eth_call', [call, { blockHash }]), chunk, endpoint.name);
+    }
+  };
+  await Promise.all(Array.from({ length: REQUESTS_MAX }, readOn));
+  const [first] = states;
   if (first === undefined) throw new Error('no chunk was read');
-  return { ...first, accounts: states };
+  return { ...first, accounts: states.flatMap((state) => state.accounts) };
 }
 
-function decodeState(answer: Hex): VaultState {
-  const state = decodeFunctionResult({ abi: INSPECT_ABI, functionName: 'inspect', data: answer });
-  return {
-    batchId: Number(state.batchId),
-    batchHash: state.batchHash,
-    epoch: Number(state.epoch),
-    eventSequence: Number(state.eventSequence) as ChainEventSequence,
-    engineKey: state.engineKey.toLowerCase() as Address,
-    assets: state.assets.map((asset, index) => ({
-      asset: index,
-      token: asset.token.toLowerCase() as Address,
-      quantumUnits: asset.quantum,
-      booked: quanta(Number(asset.booked)),
-      fees: quanta(Number(asset.fees)),
-      heldUnits: asset.held,
-    })),
-    accounts: state.accounts.map((account) => ({
-      account: account.account.toLowerCase() as Address,
-      balances: account.balances.map((balance) => quanta(Number(balance))),
-      lane0Sequence: account.lane0Sequence,
-      lane0FilledLots: account.lane0FilledLots,
-    })),
-  };
+/** Reconciliation must not take an account that was left out for one without drift. */
+function decodeState(answer: unknown, asked: readonly Address[], node: string): VaultState {
+  let state: VaultState;
+  try {
+    state = decodeInspectAnswer(answer as Hex);
+  } catch (error) {
+    throw rpcFailure('malformed', `${node} did not answer with the vault's state: ${String(error)}`, {}, error);
+  }
+  const isAnswer =
+    state.accounts.length === asked.length &&
+    asked.every((account, index) => state.accounts[index]?.account === account);
+  if (!isAnswer) throw rpcFailure('inconsistent', `${node} shows other accounts than were asked for`);
+  return state;
 }

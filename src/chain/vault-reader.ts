@@ -1,8 +1,7 @@
 /** What a follower of the vault needs: its events decoded, and the number of the last one as the vault itself states it. */
-import { decodeFunctionResult, encodeFunctionData } from 'viem';
 import type { ChainFact } from '../domain/commands.ts';
 import type { Address, ChainEventSequence, Hex } from '../domain/units.ts';
-import { INSPECT_ABI } from './inspect-vault.ts';
+import { decodeInspectAnswer, encodeInspectCall } from './inspect-vault-codec.ts';
 import { createVaultDecoder, type VaultLog } from './vault-events.ts';
 
 export type VaultReader = {
@@ -23,10 +22,7 @@ export function createVaultReader(
   return {
     vault,
     decodeLog: (log) => decoder.decode(log),
-    lastEventCall: encodeFunctionData({ abi: INSPECT_ABI, functionName: 'inspect', args: [[]] }),
-    decodeLastEvent: (answer) => {
-      const state = decodeFunctionResult({ abi: INSPECT_ABI, functionName: 'inspect', data: answer });
-      return Number(state.eventSequence) as ChainEventSequence;
-    },
+    lastEventCall: encodeInspectCall([]),
+    decodeLastEvent: (answer) => decodeInspectAnswer(answer).eventSequence,
   };
 }
