@@ -59,7 +59,7 @@ export async function startTraffic(options: {
     const [fill] = taken.fills;
     if (fill === undefined) return;
     for (const { resolve } of waiting.filter(({ since }) => since <= startedAt)) {
-      resolve({ settled: () => fill.settled({ signal: AbortSignal.timeout(60_000) }) });
+      resolve({ settled: () => fill.settled({ signal: AbortSignal.timeout(180_000) }) });
     }
     waiting = waiting.filter(({ since }) => since > startedAt);
   };

@@ -25,7 +25,7 @@ import { startTraffic, type Traffic } from './traffic.ts';
 import { layWire, type Wire } from './wire.ts';
 
 const SHIFTED_CLOCK = fileURLToPath(new URL('./shifted-clock.ts', import.meta.url));
-const PATIENCE_MS = 60_000;
+const PATIENCE_MS = 180_000;
 const FINALITY = 4;
 
 const SERVICES = ['engine', 'standby', 'settlement', 'indexer', 'projector', 'reconciliation', 'gateway'] as const;
