@@ -134,7 +134,8 @@ export function sendProblem(
 ): FastifyReply {
   const exchangeError = toExchangeError(error);
   const problem = problemOf(exchangeError, request.url.split('?')[0] ?? '/', docsBaseOf(request, publicUrl));
-  if (problem.status >= 500 && problem.status !== 503) request.log.error({ err: error }, 'request failed');
+  if (problem.status >= 500 && problem.status !== 503)
+    request.log.error({ err: error, reqId: request.id }, 'request failed');
   if (exchangeError instanceof ProblemError && exchangeError.retryAfterMs !== undefined) {
     void reply.header('retry-after', String(Math.max(1, Math.ceil(exchangeError.retryAfterMs / 1000))));
   }

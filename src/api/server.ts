@@ -50,6 +50,8 @@ export async function createApiServer(dependencies: ApiDependencies): Promise<Ap
   const options: FastifyHttpOptions<RawServerDefault, FastifyBaseLogger> = {
     loggerInstance: dependencies.logger,
     logController: new LogController({ disableRequestLogging: true }),
+    // A logger of its own costs every request; the few that log name their id.
+    childLoggerFactory: (logger) => logger,
     bodyLimit: context.limits.bodyBytesMax,
     requestTimeout: requestTimeoutMs,
     http: {

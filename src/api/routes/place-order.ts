@@ -1,5 +1,6 @@
 /** POST /orders: 201 when placed; the same signed order, or client order id and content, again: 200 and the original. */
 import type { Route } from '../context.ts';
+import { plainSerializer } from '../plain-serializer.ts';
 import { ORDER_BUDGET } from '../rate-limits.ts';
 import { PlacedOrder, PlaceOrderBody } from '../schemas.ts';
 
@@ -8,6 +9,7 @@ export const placeOrder: Route = (app, context) => {
     '/orders',
     {
       ...ORDER_BUDGET,
+      serializerCompiler: plainSerializer,
       schema: {
         tags: ['trading'],
         summary: 'Place a signed order',

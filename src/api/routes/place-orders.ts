@@ -4,6 +4,7 @@
  */
 import { Type } from 'typebox';
 import type { Route } from '../context.ts';
+import { plainSerializer } from '../plain-serializer.ts';
 import { docsBaseOf, problemOf, toExchangeError } from '../problem.ts';
 import { limitRate, ORDER_BUDGET } from '../rate-limits.ts';
 import { object, PlacedOrder, PlaceOrderBody } from '../schemas.ts';
@@ -17,6 +18,7 @@ export const placeOrders: Route = (app, context) => {
     '/orders/batch',
     {
       ...ORDER_BUDGET,
+      serializerCompiler: plainSerializer,
       schema: {
         tags: ['trading'],
         summary: 'Place several signed orders, in the order given',
@@ -47,7 +49,8 @@ export const placeOrders: Route = (app, context) => {
           return { status: isNew ? 201 : 200, placed };
         } catch (error) {
           const problem = problemOf(toExchangeError(error), `/api/v1/orders/batch#${index}`, docsBase);
-          if (problem.status === 500) request.log.error({ err: error }, 'an order of a batch failed');
+          if (problem.status === 500)
+            request.log.error({ err: error, reqId: request.id }, 'an order of a batch failed');
           return { status: problem.status, problem };
         }
       };

@@ -57,7 +57,7 @@ export function registerStream(app: ApiInstance, context: ApiContext): void {
       },
       take: (budget) => context.rateLimits.take(budget, address),
       docsBase: docsBaseOf(request, dependencies.publicUrl),
-      logger: request.log,
+      logger: request.log.child({ reqId: request.id }),
     });
     socket.on('message', (bytes: Buffer) => void session.receive(bytes));
     socket.on('error', (error) => request.log.debug({ err: error }, 'socket error'));

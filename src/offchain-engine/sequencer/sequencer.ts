@@ -4,8 +4,8 @@
  *
  * Invariants
  * 1. Nothing is applied, published or acknowledged before its row is durable (P5).
- * 2. One row is under way at a time, and rows are applied in their order. While a row syncs, the row before it is applied and the
- *    next commands gather; so decisions that become commands (seal, tick) look at a state that lacks the row under way,
+ * 2. One row is under way at a time, and rows are applied in their order. While a row syncs, the row before it is applied at the
+ *    latest, and the next commands gather; so decisions that become commands (seal, tick) look at a state that lacks the row under way,
  *    and are not repeated while one of them is in it.
  * 3. A seal is the last command of its row, so that the batch's journal hash is the row's.
  * 4. A reply says what is certain: committed with a receipt, not executed, or unknown. After any failure the sequencer stops for
@@ -66,6 +66,9 @@ type Row = {
 type CommittedRow = Row & { readonly committedAtMs: TimestampMs };
 
 const ROW_COMMANDS_MAX = 512;
+/** A row of so many commands is a sign of load: see `#rest`. */
+const REST_AFTER_COMMANDS = 4;
+const REST_MAX_MS = 5;
 const REPLIES_PER_TURN = 64;
 /** How often an idle leader renews its lease: several times before it runs out. */
 export const RENEW_EVERY_MS = 400;
@@ -93,6 +96,8 @@ export class Sequencer<Engine extends LeadingEngine> {
   #lastSealMs: number | undefined;
   #withdrawalsSinceMs: number | undefined;
   #lastAppendMs = 0;
+  /** Smoothed. */
+  #appendMs = 0;
   #commandsPerMs = 1;
   #state: 'running' | 'stopping' | 'stopped' = 'running';
   #wake: () => void = () => undefined;
@@ -216,7 +221,21 @@ export class Sequencer<Engine extends LeadingEngine> {
         throw error;
       }
       committed = await appended;
+      if (row.commands.length >= REST_AFTER_COMMANDS && this.#queue.length < this.#rowCommandsMax / 2) {
+        this.#finish(committed);
+        committed = undefined;
+        await this.#rest();
+      }
     }
+  }
+
+  /**
+   * Under load the next row gathers for as long as the last ones took to write: a row costs the same for few commands as for many,
+   * and on a machine whose processors are busy that cost, not the disk, is what limits the rate.
+   */
+  async #rest(): Promise<void> {
+    const restMs = Math.min(this.#appendMs, REST_MAX_MS);
+    await new Promise((resolve) => setTimeout(resolve, restMs));
   }
 
   /** The next row, or undefined when there is nothing to write. */
@@ -303,7 +322,9 @@ export class Sequencer<Engine extends LeadingEngine> {
       );
     }
     this.#lastAppendMs = performance.now();
-    const rate = row.commands.length / Math.max(0.1, this.#lastAppendMs - startedMs);
+    const tookMs = this.#lastAppendMs - startedMs;
+    this.#appendMs = this.#appendMs * 0.8 + tookMs * 0.2;
+    const rate = row.commands.length / Math.max(0.1, tookMs);
     this.#commandsPerMs = Math.max(0.01, this.#commandsPerMs * 0.9 + rate * 0.1);
     return { ...row, committedAtMs: outcome.committedAtMs };
   }
