@@ -22,7 +22,7 @@ import {
   word,
 } from './byte-codec.ts';
 import type { Command, EngineLimits, SequencedCommand } from './commands.ts';
-import type { Asset, Market, MarketParameters } from './markets.ts';
+import type { Asset, FeeTier, Market, MarketParameters } from './markets.ts';
 import type { NewOrder, NewWithdrawal, OrderKey, StopTrigger } from './orders.ts';
 import type { JournalSequence, TimestampMs, TimestampSeconds } from './units.ts';
 
@@ -95,6 +95,8 @@ const marketParameters = struct<MarketParameters>({
   priceBandPpm: uint(),
 });
 
+const feeTier = struct<FeeTier>({ volumeMin: uint(), makerFeePpm: uint(), takerFeePpm: uint() });
+
 const engineLimits = struct<EngineLimits>({
   openOrdersPerAccountMax: uint(),
   batchesInFlightMax: uint(),
@@ -119,6 +121,10 @@ const command = variants<Command>({
   cancelAllOrders: [4, struct({ account: address, market: optional(uint()) })],
   cancelAfter: [5, struct({ account: address, deadlineMs: optional(uint()) })],
   requestWithdrawal: [6, struct({ withdrawal: newWithdrawal })],
+  reduceOrder: [7, struct({ order: orderKey, remaining: uint() })],
+  armDisconnect: [8, struct({ gateway: text, account: address, leaseMs: uint() })],
+  disarmDisconnect: [9, struct({ gateway: text, account: address, cancel: bool })],
+  renewGateway: [10, struct({ gateway: text, leaseMs: uint() })],
 
   genesis: [
     32,
@@ -139,6 +145,11 @@ const command = variants<Command>({
   resumeWithdrawals: [38, struct({ reason: text })],
   sealBatch: [39, struct({ tradesMax: uint(), withdrawalsMax: uint() })],
   tick: [40, struct({})],
+  setFeeTiers: [41, struct({ market: uint(), tiers: list(feeTier), reason: text })],
+  setLimits: [42, struct({ limits: engineLimits, reason: text })],
+  setWithdrawalTerms: [43, struct({ asset: uint(), fee: uint(), minimum: uint(), reason: text })],
+  acceptClockJump: [44, struct({ reason: text })],
+  resealBatch: [45, struct({ batchId: uint(), contentHash: hash, tradesMax: uint(), reason: text })],
 
   assetListed: [64, struct({ eventSequence, asset })],
   marketListed: [65, struct({ eventSequence, market })],
@@ -163,6 +174,7 @@ const command = variants<Command>({
   ],
   chainEventNoted: [76, struct({ eventSequence, name: text })],
   feesCollected: [77, struct({ eventSequence, asset: uint(), amount: uint() })],
+  feesChanged: [78, struct({ eventSequence, takerFeePpm: uint(), makerFeePpm: uint() })],
 });
 
 // Encoding never awaits, so one buffer serves every call.

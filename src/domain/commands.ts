@@ -4,13 +4,15 @@
  * ignores one it has applied and refuses a gap, which makes delivery exactly-once.
  */
 import type { WithdrawalOutcome } from './batches.ts';
-import type { Asset, Market, MarketParameters, MarketState } from './markets.ts';
+import type { Asset, FeeTier, Market, MarketParameters, MarketState } from './markets.ts';
 import type { NewOrder, NewWithdrawal, OrderKey } from './orders.ts';
 import type {
   Address,
   ChainEventSequence,
   Hash,
   JournalSequence,
+  Lots,
+  Ppm,
   Quanta,
   TimestampMs,
   TimestampSeconds,
@@ -33,11 +35,19 @@ export type UserCommand =
   | { readonly kind: 'placeOrder'; readonly order: NewOrder }
   | { readonly kind: 'replaceOrder'; readonly replaced: OrderKey; readonly order: NewOrder }
   | { readonly kind: 'cancelOrder'; readonly order: OrderKey }
+  /** Shrinks what a live order has left to `remaining`; it keeps its place in the queue, and its signature. */
+  | { readonly kind: 'reduceOrder'; readonly order: OrderKey; readonly remaining: Lots }
   /** `market` undefined means every market. */
   | { readonly kind: 'cancelAllOrders'; readonly account: Address; readonly market: number | undefined }
   /** Dead man's switch: cancel everything at `deadlineMs` unless called again; undefined switches it off. */
   | { readonly kind: 'cancelAfter'; readonly account: Address; readonly deadlineMs: TimestampMs | undefined }
-  | { readonly kind: 'requestWithdrawal'; readonly withdrawal: NewWithdrawal };
+  | { readonly kind: 'requestWithdrawal'; readonly withdrawal: NewWithdrawal }
+  /** Cancel on disconnect: everything of the account is cancelled when the gateway's lease, renewed here, runs out. */
+  | { readonly kind: 'armDisconnect'; readonly gateway: string; readonly account: Address; readonly leaseMs: number }
+  /** The account's connection was switched off (`cancel` false) or lost. */
+  | { readonly kind: 'disarmDisconnect'; readonly gateway: string; readonly account: Address; readonly cancel: boolean }
+  /** A gateway with armed accounts is alive. */
+  | { readonly kind: 'renewGateway'; readonly gateway: string; readonly leaseMs: number };
 
 export type ChainFact =
   | { readonly kind: 'assetListed'; readonly asset: Asset }
@@ -47,6 +57,8 @@ export type ChainFact =
   | { readonly kind: 'exitRequested'; readonly account: Address; readonly asset: number }
   | { readonly kind: 'exitCancelled'; readonly account: Address; readonly asset: number }
   | { readonly kind: 'exitExecuted'; readonly account: Address; readonly asset: number; readonly amount: Quanta }
+  /** The most the vault takes of a trade from now on; it comes before the first listing. */
+  | { readonly kind: 'feesChanged'; readonly takerFeePpm: Ppm; readonly makerFeePpm: Ppm }
   /** The collector was paid `amount` from the fee account; anyone can cause it. */
   | { readonly kind: 'feesCollected'; readonly asset: number; readonly amount: Quanta }
   /** Every order of the account with a sequence below this is void on chain. */
@@ -95,6 +107,34 @@ export type OperatorCommand =
   | { readonly kind: 'activateRules'; readonly version: number }
   | { readonly kind: 'setMarketState'; readonly market: number; readonly state: MarketState }
   | { readonly kind: 'setMarketParameters'; readonly market: number; readonly parameters: MarketParameters }
+  /** Fees by an account's volume; none means that the market's own apply to all. */
+  | {
+      readonly kind: 'setFeeTiers';
+      readonly market: number;
+      readonly tiers: readonly FeeTier[];
+      readonly reason: string;
+    }
+  | { readonly kind: 'setLimits'; readonly limits: EngineLimits; readonly reason: string }
+  | {
+      readonly kind: 'setWithdrawalTerms';
+      readonly asset: number;
+      readonly fee: Quanta;
+      readonly minimum: Quanta;
+      readonly reason: string;
+    }
+  /** The engine's machine has the right time after all: commands carry its clock again, and what is due by it ends. */
+  | { readonly kind: 'acceptClockJump'; readonly reason: string }
+  /**
+   * Splits the oldest batch in flight, whose content is `contentHash`, into batches of at most `tradesMax` trades; later ones
+   * move up. Always the last command of its journal row.
+   */
+  | {
+      readonly kind: 'resealBatch';
+      readonly batchId: number;
+      readonly contentHash: Hash;
+      readonly tradesMax: number;
+      readonly reason: string;
+    }
   /** Drift found: no withdrawal is accepted or sealed until an operator resumes. */
   | { readonly kind: 'haltWithdrawals'; readonly reason: string }
   | { readonly kind: 'resumeWithdrawals'; readonly reason: string }

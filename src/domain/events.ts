@@ -1,6 +1,6 @@
 /** What the engine says happened. Deterministic: (command sequence, index within the command) names an event for ever. */
 import type { SealedBatch, SkipReason } from './batches.ts';
-import type { MarketState } from './markets.ts';
+import type { FeeTier, MarketParameters, MarketState } from './markets.ts';
 import type { NewOrder, NewWithdrawal, OrderKey, Side } from './orders.ts';
 import type { CancelReason, RejectReason, WithdrawalRejectReason } from './reasons.ts';
 import type {
@@ -115,6 +115,31 @@ export type EngineEvent =
       readonly state: MarketState;
       readonly reason: string;
     }
+  /** What now applies: fees are those the operator set, or the vault's maximum where that is lower. */
+  | {
+      readonly kind: 'marketParametersChanged';
+      readonly market: number;
+      readonly parameters: MarketParameters;
+      readonly feeTiers: readonly FeeTier[];
+    }
+  | {
+      readonly kind: 'withdrawalTermsChanged';
+      readonly asset: number;
+      readonly fee: Quanta;
+      readonly minimum: Quanta;
+    }
+  /** Settled volume of one UTC day (days since 1970) in one quote asset, which counts for fee tiers from the next day on. */
+  | {
+      readonly kind: 'volumeCounted';
+      readonly account: Address;
+      readonly asset: number;
+      readonly day: number;
+      readonly volume: Quanta;
+    }
+  /** Part of `locked`: proceeds of sealed trades that the vault will probably skip; 0 when all are released. */
+  | { readonly kind: 'proceedsFrozen'; readonly account: Address; readonly asset: number; readonly amount: Quanta }
+  /** Whether a gateway's lease on its accounts' connections holds; `lapsed`: their orders were cancelled, they must arm again. */
+  | { readonly kind: 'gatewayLease'; readonly gateway: string; readonly status: 'held' | 'lapsed' }
   | { readonly kind: 'withdrawalsHalted'; readonly reason: string }
   | { readonly kind: 'withdrawalsResumed'; readonly reason: string }
   /** A command from the chain was applied; the ledger now stands at this vault event. */

@@ -41,6 +41,22 @@ export type MarketParameters = {
   readonly priceBandPpm: number;
 };
 
+/** Fees of accounts whose volume over the last 30 complete UTC days is at least `volumeMin`. */
+export type FeeTier = {
+  /** Quote quanta of settled trades, as maker and as taker, in all markets with the same quote asset. */
+  readonly volumeMin: Quanta;
+  readonly makerFeePpm: Ppm;
+  readonly takerFeePpm: Ppm;
+};
+
+/** The tier that applies at that volume, of tiers in rising order; undefined when the market's own fees do. */
+export function tierAt(tiers: readonly FeeTier[], volume: Quanta): FeeTier | undefined {
+  return tiers.findLast(({ volumeMin }) => volumeMin <= volume);
+}
+
+/** Most fee tiers of a market. */
+export const FEE_TIERS_MAX = 16;
+
 /** Asset 0 and 1 share page 0 with the account's header; the others lie four to a page. */
 export function pageOfAsset(assetIndex: number): { page: number; slot: number } {
   if (assetIndex < 2) return { page: 0, slot: assetIndex };

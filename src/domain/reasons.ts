@@ -34,6 +34,8 @@ export const REJECT_REASONS = {
   bad_stop: 'A stop order needs a trigger price above zero and cannot be post-only.',
   order_not_registered: 'The order is not registered on chain.',
   book_full: 'The book has reached its limit of resting orders.',
+  not_smaller: 'An order can only be reduced to less than it has left, and to no less than one lot.',
+  too_many_sessions: 'Too many accounts have cancel-on-disconnect with this gateway.',
 } as const;
 export type RejectReason = keyof typeof REJECT_REASONS;
 
@@ -72,5 +74,7 @@ export const WITHDRAWAL_REJECT_REASONS = {
   exit_pending: 'The account has asked to exit with this asset.',
   account_in_deficit: 'The account is in deficit after a voided trade.',
   too_many_pending: 'The account has too many pending withdrawals.',
+  amount_below_minimum: 'The amount is below the smallest withdrawal of the asset.',
+  failed_recently: 'The last withdrawal could not be delivered; wait a while before the next attempt.',
 } as const;
 export type WithdrawalRejectReason = keyof typeof WITHDRAWAL_REJECT_REASONS;

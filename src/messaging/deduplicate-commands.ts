@@ -47,6 +47,10 @@ function contentKey(command: UserCommand): string | undefined {
     case 'cancelOrder':
     case 'cancelAllOrders':
     case 'cancelAfter':
+    case 'reduceOrder':
+    case 'armDisconnect':
+    case 'disarmDisconnect':
+    case 'renewGateway':
       return undefined;
   }
 }

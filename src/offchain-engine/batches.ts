@@ -66,7 +66,7 @@ import {
   TRADE_STARTS_RUN,
   TRADE_VOIDED,
 } from './trades.ts';
-import { executeWithdrawal, failPendingWithdrawals, failWithdrawal } from './withdrawals.ts';
+import { executeWithdrawal, failDelivery, failPendingWithdrawals } from './withdrawals.ts';
 
 export type InFlightBatch = {
   readonly batchId: number;
@@ -269,7 +269,9 @@ export function finishBatch(state: EngineState, settled: BatchSettled, eventSequ
   const outcomes = new Map(settled.withdrawals.map((outcome) => [outcome.index, outcome]));
   for (const [index, withdrawal] of batch.withdrawals.entries()) {
     const outcome = outcomes.get(index);
-    if (outcome?.state === 'failed') failWithdrawal(state, withdrawal, outcome.reason);
+    if (outcome === undefined)
+      throw new Error(`batch ${batch.batchId}: the vault did not say what became of withdrawal ${index}`);
+    if (outcome.state === 'failed') failDelivery(state, withdrawal, outcome.reason);
     else executeWithdrawal(state, withdrawal);
   }
   state.sink.push({

@@ -1,8 +1,25 @@
 /** Ends of orders other than by trading: asked for, by the dead man's switch, or because their time is up. */
-import { DUE, EXPIRY, FLOAT_SHIFT, INT_SHIFT, MARKET, PLACED_AT } from './book/order-pool.ts';
+import type { RejectReason } from '../domain/reasons.ts';
+import {
+  DUE,
+  EXPIRY,
+  FLAG_SIDE,
+  FLAGS,
+  FLOAT_SHIFT,
+  INT_SHIFT,
+  MARKET,
+  MAX_FEE_PPM,
+  PLACED_AT,
+  PRICE,
+  REMAINING,
+  SELL,
+  STATE,
+  STATE_RESTING,
+} from './book/order-pool.ts';
 import { cancellation } from './codes.ts';
-import { STATUS_CANCELLED, STATUS_EXPIRED } from './event-sink.ts';
+import { REDUCED, STATUS_CANCELLED, STATUS_EXPIRED } from './event-sink.ts';
 import { endLiveOrder, liveOrdersOf } from './live-orders.ts';
+import { lockedFor } from './lock.ts';
 import { findLiveOrder } from './order-entry.ts';
 import type { EngineState } from './state.ts';
 
@@ -17,6 +34,38 @@ export function cancelOrder(state: EngineState, account: number, lane: number, o
   if (id === 0) return false;
   endLiveOrder(state, id, STATUS_CANCELLED, REQUESTED);
   return true;
+}
+
+/**
+ * Shrinks what a live order has left to `remaining`: it keeps its place, and what it no longer needs is unlocked.
+ * @returns why not, or undefined
+ */
+export function reduceOrder(
+  state: EngineState,
+  account: number,
+  lane: number,
+  orderSequence: number,
+  remaining: number,
+): RejectReason | undefined {
+  const id = findLiveOrder(state, account, lane, orderSequence);
+  if (id === 0) return 'order_not_found';
+  const { ints, floats } = state.pool;
+  const left = floats[(id << FLOAT_SHIFT) + REMAINING]!;
+  if (!Number.isInteger(remaining) || remaining < 1 || remaining >= left) return 'not_smaller';
+  const at = id << INT_SHIFT;
+  const market = state.markets[ints[at + MARKET]!]!;
+  const side = ints[at + FLAGS]! & FLAG_SIDE;
+  const price = ints[at + PRICE]!;
+  const maxFeePpm = ints[at + MAX_FEE_PPM]!;
+  const released =
+    lockedFor(market, side, price, left, maxFeePpm) - lockedFor(market, side, price, remaining, maxFeePpm);
+  state.ledger.unlock(state.ledger.slot(account, side === SELL ? market.base : market.quote), released);
+  if (ints[at + STATE] === STATE_RESTING) {
+    market.book.reduce(id, left - remaining);
+    state.sink.level(market.index, side, price);
+  } else floats[(id << FLOAT_SHIFT) + REMAINING] = remaining;
+  state.sink.write(REDUCED, id, remaining, 0);
+  return undefined;
 }
 
 /** Cancels the account's live orders, oldest first. @param market undefined for every market. */

@@ -10,10 +10,12 @@ import { DUE, EXPIRY, FLOAT_SHIFT, INT_SHIFT, MARKET, ORDER_SEQUENCE } from './b
 import { cancelWhere } from './cancels.ts';
 import { cancellation } from './codes.ts';
 import { STATUS_CANCELLED } from './event-sink.ts';
+import { applyFees } from './fees.ts';
 import { AVAILABLE, SETTLED } from './ledger.ts';
 import { byArrival, endLiveOrder, liveOrdersOf } from './live-orders.ts';
 import { noteShortfall, remedyDeficits } from './reversals.ts';
 import { type EngineState, MarketBook } from './state.ts';
+import { dayOf } from './volumes.ts';
 import { failPendingWithdrawals } from './withdrawals.ts';
 
 const CANCELLED_ON_CHAIN = cancellation('cancelled_on_chain');
@@ -52,6 +54,10 @@ function applyFact(state: EngineState, command: ChainCommand): void {
     case 'exitExecuted':
       executeExit(state, command.account, command.asset, command.amount);
       return;
+    case 'feesChanged':
+      state.feeMaximum = { takerFeePpm: command.takerFeePpm, makerFeePpm: command.makerFeePpm };
+      for (const market of state.markets) applyFees(state, market);
+      return;
     case 'feesCollected':
       collectFees(state, command.asset, command.amount);
       return;
@@ -70,6 +76,7 @@ function applyFact(state: EngineState, command: ChainCommand): void {
       return;
     case 'batchSettled':
       finishBatch(state, command, command.eventSequence);
+      countVolumes(state);
       return;
     case 'chainEventNoted':
       return;
@@ -85,7 +92,9 @@ function listAsset(state: EngineState, { asset }: Extract<ChainCommand, { kind: 
 function listMarket(state: EngineState, { market }: Extract<ChainCommand, { kind: 'marketListed' }>): void {
   if (market.index !== state.markets.length)
     throw new Error(`market ${market.index} listed where ${state.markets.length} was expected`);
-  state.markets.push(new MarketBook(market, state.genesis!.defaultParameters, state.pool));
+  const book = new MarketBook(market, state.genesis!.defaultParameters, state.pool);
+  state.markets.push(book);
+  applyFees(state, book);
 }
 
 function delistMarket(state: EngineState, index: number): void {
@@ -151,6 +160,17 @@ function executeExit(state: EngineState, address: Address, asset: number, amount
   sayExit(state, address, asset, 'executed', amount);
   remedyDeficits(state);
   refreshUnsettled(state);
+}
+
+/** What the batch settled counts for fee tiers from tomorrow on. */
+function countVolumes(state: EngineState): void {
+  const { ledger, volumes, accounts, nowMs } = state;
+  for (const { slot, amount } of volumes.takeNoted()) {
+    const [account, asset] = [ledger.slotAccounts[slot]!, ledger.slotAssets[slot]!];
+    const volume = volumes.add(account, asset, amount, nowMs);
+    const day = dayOf(nowMs);
+    state.sink.push({ kind: 'volumeCounted', account: accounts.addresses[account]!, asset, day, volume });
+  }
 }
 
 /** The vault paid settled fees out to the collector. */

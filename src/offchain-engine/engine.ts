@@ -11,9 +11,9 @@
  * free interface; this class is the layer of domain objects above it.
  */
 import type { SealedBatch } from '../domain/batches.ts';
-import { type ChainCommand, type Command, RULES_VERSION, type SequencedCommand } from '../domain/commands.ts';
+import type { SequencedCommand } from '../domain/commands.ts';
 import type { AppliedCommand, Balance } from '../domain/events.ts';
-import type { NewOrder, OrderKey, Side } from '../domain/orders.ts';
+import type { OrderKey, Side } from '../domain/orders.ts';
 import type {
   Address,
   ChainEventSequence,
@@ -24,7 +24,7 @@ import type {
   Quanta,
   TimestampMs,
 } from '../domain/units.ts';
-import { sealBatch, toSealedBatch } from './batches.ts';
+import { toSealedBatch } from './batches.ts';
 import {
   ACCOUNT,
   BUY,
@@ -41,17 +41,16 @@ import {
   STATE,
   STATE_RESTING,
 } from './book/order-pool.ts';
-import { cancelAllOrders, cancelOrder, fireDeadlines, firstDeadlineMs, setCancelAfter } from './cancels.ts';
-import { applyChainFact } from './chain-facts.ts';
-import { REJECTIONS, SIDES } from './codes.ts';
+import { fireDeadlines, firstDeadlineMs } from './cancels.ts';
+import { SIDES } from './codes.ts';
+import { fireLeases, firstLeaseEndMs } from './disconnects.ts';
 import { AVAILABLE, LOCKED, PENDING_WITHDRAWAL, SETTLED, UNSETTLED_IN, UNSETTLED_OUT } from './ledger.ts';
 import { liveOrdersOf } from './live-orders.ts';
-import { placeOrder, replaceOrder } from './order-entry.ts';
-import { fillTicket, OrderTicket } from './order-ticket.ts';
+import { OrderTicket } from './order-ticket.ts';
 import { renderEvents } from './render-events.ts';
+import { applyByRules } from './rules.ts';
 import { EngineState } from './state.ts';
 import { hasRunnableStops, runTriggeredStops } from './stops.ts';
-import { requestWithdrawal } from './withdrawals.ts';
 
 /** A live order as seen from outside. */
 export type LiveOrder = OrderKey & {
@@ -78,7 +77,7 @@ export class Engine {
    */
   apply({ sequence, timestampMs, command }: SequencedCommand): AppliedCommand {
     beginCommand(this.core, sequence, timestampMs);
-    this.#dispatch(command);
+    applyByRules(this.core, this.#ticket, command);
     runTriggeredStops(this.core);
     const placed = command.kind === 'placeOrder' || command.kind === 'replaceOrder' ? command.order : undefined;
     return { sequence, timestampMs, events: renderEvents(this.core, placed) };
@@ -135,10 +134,10 @@ export class Engine {
     return oldest === Number.POSITIVE_INFINITY ? undefined : (oldest as TimestampMs);
   }
 
-  /** When a tick is due: first expiry, end of a session key with live orders, dead man's switch, or stops that wait to run. */
+  /** When a tick is due: first expiry, end of a session key with live orders, dead man's switch or lease, or stops that wait to run. */
   get nextDeadlineMs(): TimestampMs | undefined {
     if (hasRunnableStops(this.core)) return this.core.nowMs as TimestampMs;
-    const first = firstDeadlineMs(this.core);
+    const first = Math.min(firstDeadlineMs(this.core), firstLeaseEndMs(this.core));
     return first === Number.POSITIVE_INFINITY ? undefined : (first as TimestampMs);
   }
 
@@ -203,117 +202,6 @@ export class Engine {
       resting: pool.ints[at + STATE] === STATE_RESTING,
     };
   }
-
-  #dispatch(command: Command): void {
-    const { core } = this;
-    switch (command.kind) {
-      case 'placeOrder':
-        fillTicket(this.#ticket, command.order, core.accounts);
-        this.#sayRejected(command.order, placeOrder(core, this.#ticket));
-        return;
-      case 'replaceOrder':
-        this.#replace(command.replaced, command.order);
-        return;
-      case 'cancelOrder': {
-        const { account, lane, orderSequence } = command.order;
-        if (cancelOrder(core, core.accounts.find(account), lane, orderSequence)) return;
-        core.sink.push({ kind: 'cancelRejected', account, reason: 'order_not_found' });
-        return;
-      }
-      case 'cancelAllOrders': {
-        const account = core.accounts.find(command.account);
-        if (account >= 0) cancelAllOrders(core, account, command.market);
-        return;
-      }
-      case 'cancelAfter':
-        setCancelAfter(core, core.accounts.find(command.account), command.deadlineMs);
-        return;
-      case 'requestWithdrawal':
-        requestWithdrawal(core, command.withdrawal);
-        return;
-      default:
-        if ('eventSequence' in command) applyChainFact(core, command);
-        else this.#operate(command);
-    }
-  }
-
-  #replace(replaced: OrderKey, order: NewOrder): void {
-    fillTicket(this.#ticket, order, this.core.accounts);
-    const sameAccount = replaced.account === order.account;
-    const code = sameAccount
-      ? replaceOrder(this.core, replaced.lane, replaced.orderSequence, this.#ticket)
-      : REJECTIONS.indexOf('order_not_found');
-    this.#sayRejected(order, code);
-  }
-
-  #sayRejected(order: NewOrder, code: number): void {
-    const reason = REJECTIONS[code];
-    if (reason !== undefined)
-      this.core.sink.push({ kind: 'orderRejected', account: order.account, digest: order.digest, reason });
-  }
-
-  #operate(
-    command: Exclude<
-      Command,
-      | ChainCommand
-      | {
-          kind: 'placeOrder' | 'replaceOrder' | 'cancelOrder' | 'cancelAllOrders' | 'cancelAfter' | 'requestWithdrawal';
-        }
-    >,
-  ): void {
-    const { core } = this;
-    switch (command.kind) {
-      case 'genesis': {
-        if (core.genesis !== undefined) throw new Error('genesis was applied before');
-        const { kind: _, ...genesis } = command;
-        core.genesis = genesis;
-        return;
-      }
-      case 'epochStarted':
-        if (command.epoch <= core.epoch) throw new Error(`epoch ${command.epoch} started after epoch ${core.epoch}`);
-        core.epoch = command.epoch;
-        return;
-      case 'activateRules':
-        if (command.version > RULES_VERSION || command.version < core.rulesVersion) {
-          throw new Error(
-            `rules version ${command.version} cannot follow ${core.rulesVersion}; this code knows versions up to ${RULES_VERSION}`,
-          );
-        }
-        core.rulesVersion = command.version;
-        return;
-      case 'setMarketState': {
-        const market = core.markets[command.market];
-        if (market === undefined || market.delisted) return;
-        market.state = command.state;
-        core.sink.push({
-          kind: 'marketStateChanged',
-          market: command.market,
-          state: command.state,
-          reason: 'operator',
-        });
-        return;
-      }
-      case 'setMarketParameters': {
-        const market = core.markets[command.market];
-        if (market !== undefined) market.parameters = command.parameters;
-        return;
-      }
-      case 'haltWithdrawals':
-        core.withdrawalsHalted = true;
-        core.sink.push({ kind: 'withdrawalsHalted', reason: command.reason });
-        return;
-      case 'resumeWithdrawals':
-        core.withdrawalsHalted = false;
-        core.sink.push({ kind: 'withdrawalsResumed', reason: command.reason });
-        return;
-      case 'sealBatch': {
-        sealBatch(core, command.tradesMax, command.withdrawalsMax);
-        return;
-      }
-      case 'tick':
-        return;
-    }
-  }
 }
 
 /** Opens a command: order and time are checked, sinks cleared, and what is due by now ends first. */
@@ -326,4 +214,5 @@ export function beginCommand(core: EngineState, sequence: number, timestampMs: n
   core.sink.begin();
   core.ledger.begin(sequence);
   fireDeadlines(core);
+  if (core.gateways.size > 0) fireLeases(core);
 }

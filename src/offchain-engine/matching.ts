@@ -36,6 +36,7 @@ import {
 } from './book/order-pool.ts';
 import { cancellation } from './codes.ts';
 import { REDUCED, STATUS_CANCELLED, STATUS_FILLED, TRADED } from './event-sink.ts';
+import { feesOf } from './fees.ts';
 import { AVAILABLE, BALANCE_SHIFT, LOCKED, UNSETTLED_IN, UNSETTLED_OUT } from './ledger.ts';
 import { closeOrder, endLiveOrder, linkOrder, releaseLock, unlinkOrder } from './live-orders.ts';
 import { lockedFor } from './lock.ts';
@@ -176,7 +177,8 @@ function recordTrade(
   const at = position << TRADE_INT_SHIFT;
   const takerAt = taker << INT_SHIFT;
   const makerAt = maker << INT_SHIFT;
-  const { takerFeePpm, makerFeePpm } = market.parameters;
+  const { takerFeePpm } = feesOf(state, market, pool.ints[takerAt + ACCOUNT]!);
+  const { makerFeePpm } = feesOf(state, market, pool.ints[makerAt + ACCOUNT]!);
   const takerPpm = Math.min(takerFeePpm, pool.ints[takerAt + MAX_FEE_PPM]!);
   const makerPpm = Math.min(makerFeePpm, pool.ints[makerAt + MAX_FEE_PPM]!);
   trades.ints[at + TAKER] = taker;

@@ -42,6 +42,7 @@ import {
 } from './book/order-pool.ts';
 import { cancellation, rejection } from './codes.ts';
 import { ACCEPTED, STATUS_CANCELLED } from './event-sink.ts';
+import { feesOf } from './fees.ts';
 import { AVAILABLE } from './ledger.ts';
 import { closeOrder, leaveBook, linkOrder, releaseLock, unlinkOrder } from './live-orders.ts';
 import { lockedFor } from './lock.ts';
@@ -182,7 +183,8 @@ function checkTerms(state: EngineState, market: MarketBook, ticket: OrderTicket)
   if (notional * 1.05 >= Number.MAX_SAFE_INTEGER || sizeLots * market.lotQuanta >= Number.MAX_SAFE_INTEGER) {
     return REJECT.notionalTooLarge;
   }
-  const { minNotional, makerFeePpm, takerFeePpm, priceBandPpm } = market.parameters;
+  const { minNotional, priceBandPpm } = market.parameters;
+  const { makerFeePpm, takerFeePpm } = ticket.account < 0 ? market.parameters : feesOf(state, market, ticket.account);
   if (notional < minNotional) return REJECT.belowMinNotional;
   if (!(maxFeePpm >= 0 && maxFeePpm <= FEE_PPM_MAX)) return REJECT.maxFeeTooHigh;
   if (maxFeePpm < (ticket.postOnly ? makerFeePpm : Math.max(makerFeePpm, takerFeePpm))) return REJECT.maxFeeTooLow;

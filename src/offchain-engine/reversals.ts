@@ -81,6 +81,8 @@ export function settleTrade(state: EngineState, position: number): void {
   settleOut(state, seller, market.base, base);
   settleIn(state, seller, market.quote, notional - sellerFee);
   settleIn(state, FEE_ACCOUNT, market.quote, buyerFee + sellerFee);
+  state.volumes.note(state.ledger.slot(buyer, market.quote), notional);
+  state.volumes.note(state.ledger.slot(seller, market.quote), notional);
 }
 
 /** The trade did not happen after all: everything it posted is taken back, on both sides. */

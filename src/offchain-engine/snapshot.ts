@@ -49,6 +49,7 @@ import {
   writeWithdrawalLanes,
   writeWithdrawals,
 } from './snapshot-pending.ts';
+import { readRules, writeRules } from './snapshot-rules.ts';
 import { EngineState, MarketBook } from './state.ts';
 
 const MAGIC = 0x53594c54;
@@ -81,6 +82,7 @@ export function encodeSnapshot({ core }: Engine): Uint8Array {
   writeWithdrawalLanes(out, core);
   writeSwitches(out, core);
   writeBatches(out, core);
+  writeRules(out, core);
   return out.finish();
 }
 
@@ -113,6 +115,7 @@ export function decodeSnapshot(bytes: Uint8Array): Engine {
   readWithdrawalLanes(input, core);
   readSwitches(input, core);
   readBatches(input, core);
+  readRules(input, core);
   input.end();
   countWithdrawals(core);
   refreshUnsettled(core);
@@ -198,12 +201,12 @@ function readAssets(input: BinaryReader, { assets }: EngineState): void {
 
 function writeMarkets(out: BinaryWriter, { markets }: EngineState): void {
   out.uint32(markets.length);
-  for (const { market, parameters, state, delisted, lastPrice } of markets) {
+  for (const { market, chosenParameters, state, delisted, lastPrice } of markets) {
     out.text(market.symbol);
     const { baseAsset, quoteAsset, lotQuanta, tickQuanta, maxSizeLots, maxPriceTicks } = market;
     for (const value of [baseAsset, quoteAsset, lotQuanta, tickQuanta, maxSizeLots, maxPriceTicks, lastPrice])
       out.number(value);
-    writeParameters(out, parameters);
+    writeParameters(out, chosenParameters);
     out.byte(MARKET_STATES.indexOf(state));
     out.flag(delisted);
   }

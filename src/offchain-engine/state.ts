@@ -5,19 +5,21 @@
  * event sink. Nothing that the engine answers may depend on those.
  */
 import type { EngineLimits } from '../domain/commands.ts';
-import type { Asset, Market, MarketParameters, MarketState } from '../domain/markets.ts';
+import type { Asset, FeeTier, Market, MarketParameters, MarketState } from '../domain/markets.ts';
 import type { NewWithdrawal } from '../domain/orders.ts';
-import type { Address, Quanta } from '../domain/units.ts';
+import { type Address, FEE_PPM_MAX, type Ppm, type Quanta } from '../domain/units.ts';
 import { Accounts } from './accounts.ts';
 import type { InFlightBatch } from './batches.ts';
 import { Book } from './book/book.ts';
 import { OrderPool } from './book/order-pool.ts';
 import { Deadlines } from './deadlines.ts';
+import type { GatewayLease } from './disconnects.ts';
 import { EventSink } from './event-sink.ts';
 import { Lanes } from './lanes.ts';
 import { Ledger } from './ledger.ts';
 import { StopBook } from './stop-book.ts';
 import { TradeLog } from './trades.ts';
+import { Volumes } from './volumes.ts';
 
 /** An order may live for 30 days; the contract holds the same cap. */
 export const ORDER_LIFE_MAX_SECONDS = 30 * 24 * 60 * 60;
@@ -43,7 +45,12 @@ export class MarketBook {
   readonly quote: number;
   readonly lotQuanta: number;
   readonly tickQuanta: number;
+  /** What applies: as the operator set it, fees bounded by the vault's maximum. */
   parameters: MarketParameters;
+  feeTiers: readonly FeeTier[] = [];
+  /** What the operator set. */
+  chosenParameters: MarketParameters;
+  chosenTiers: readonly FeeTier[] = [];
   state: MarketState = 'open';
   delisted = false;
   /** Price of the last trade; 0 before the first. */
@@ -59,6 +66,7 @@ export class MarketBook {
     this.lotQuanta = market.lotQuanta;
     this.tickQuanta = market.tickQuanta;
     this.parameters = parameters;
+    this.chosenParameters = parameters;
     this.book = new Book(pool);
     this.stops = new StopBook(pool);
   }
@@ -84,6 +92,11 @@ export class EngineState {
   nextTradeId = 1;
   nextBatchId = 1;
   withdrawalsHalted = false;
+  /** The most the vault takes of a trade. */
+  feeMaximum: { readonly takerFeePpm: Ppm; readonly makerFeePpm: Ppm } = {
+    takerFeePpm: FEE_PPM_MAX as Ppm,
+    makerFeePpm: FEE_PPM_MAX as Ppm,
+  };
 
   readonly assets: Asset[] = [];
   /** By index; listed without gaps. */
@@ -102,6 +115,13 @@ export class EngineState {
   readonly withdrawalCounts = new Map<number, number>();
   /** By account, then lane. */
   readonly withdrawalLanes = new Map<number, Map<number, WithdrawalLane>>();
+  /** By asset: the smallest withdrawal. */
+  readonly withdrawalMinimums = new Map<number, Quanta>();
+  /** By account: withdrawals in a row that could not be delivered, and until when the next one is refused. */
+  readonly failedWithdrawals = new Map<number, { failures: number; untilMs: number }>();
+  readonly volumes = new Volumes();
+  /** Cancel on disconnect, by gateway. */
+  readonly gateways = new Map<string, GatewayLease>();
   /** Dead man's switches: account → time in ms. */
   readonly cancelAfter = new Map<number, number>();
   /** No switch fires before this; it may be earlier than the first one. */

@@ -4,17 +4,32 @@
  * Only what is settled can leave: withdrawable = min(available, settled − unsettledOut − pendingWithdrawal). Then the vault
  * can pay it whatever becomes of the trades that are not final yet.
  */
+import type { WITHDRAWAL_OUTCOMES } from '../domain/batches.ts';
 import type { NewWithdrawal } from '../domain/orders.ts';
 import type { WithdrawalRejectReason } from '../domain/reasons.ts';
 import { type Hash, LANE_MAX, ORDER_SEQUENCE_MAX, type Quanta } from '../domain/units.ts';
 import { FEE_ACCOUNT, FEE_ACCOUNT_ADDRESS } from './accounts.ts';
 import { AVAILABLE, PENDING_WITHDRAWAL, SETTLED, UNSETTLED_OUT } from './ledger.ts';
-import { type EngineState, ORDER_LIFE_MAX_SECONDS, type PendingWithdrawal, SEQUENCE_AHEAD_MAX_MS } from './state.ts';
+import {
+  type EngineState,
+  ORDER_LIFE_MAX_SECONDS,
+  type PendingWithdrawal,
+  SEQUENCE_AHEAD_MAX_MS,
+  type WithdrawalLane,
+} from './state.ts';
 
 /** Most withdrawals of one account that are requested and not final. */
 export const PENDING_WITHDRAWALS_PER_ACCOUNT_MAX = 10;
-/** Most withdrawal lanes an account can use; their sequences are remembered for ever. */
+/**
+ * Most withdrawal lanes an account can use at a time. A lane is dead, and forgotten when another is needed, once a withdrawal
+ * with its sequence could have expired at the latest: every one up to that sequence is then refused as expired.
+ */
 export const WITHDRAWAL_LANES_PER_ACCOUNT_MAX = 16;
+
+const TRANSFER_FAILED: (typeof WITHDRAWAL_OUTCOMES)[11] = 'transfer_failed';
+/** How long an account waits after a transfer that its recipient or token refused; doubled each time in a row. */
+const RETRY_AFTER_MIN_MS = 60_000;
+const RETRY_AFTER_MAX_MS = 86_400_000;
 
 export function requestWithdrawal(state: EngineState, withdrawal: NewWithdrawal): void {
   const account = state.accounts.find(withdrawal.account);
@@ -25,6 +40,7 @@ export function requestWithdrawal(state: EngineState, withdrawal: NewWithdrawal)
   }
   const fee = withdrawalFee(state, withdrawal.asset);
   const lanes = state.withdrawalLanes.get(account) ?? new Map();
+  if (!lanes.has(withdrawal.lane) && lanes.size >= WITHDRAWAL_LANES_PER_ACCOUNT_MAX) dropDeadLanes(state, lanes);
   lanes.set(withdrawal.lane, { sequence: withdrawal.withdrawalSequence, digest: withdrawal.digest });
   state.withdrawalLanes.set(account, lanes);
   const slot = state.ledger.slot(account, withdrawal.asset);
@@ -33,6 +49,14 @@ export function requestWithdrawal(state: EngineState, withdrawal: NewWithdrawal)
   countPending(state, account, 1);
   state.withdrawals.push(pendingWithdrawal(withdrawal, fee, state.sequence));
   state.sink.push({ kind: 'withdrawalAccepted', withdrawal, fee });
+}
+
+function dropDeadLanes(state: EngineState, lanes: Map<number, WithdrawalLane>): void {
+  for (const [lane, use] of lanes) if (isDead(state, use)) lanes.delete(lane);
+}
+
+function isDead(state: EngineState, { sequence }: WithdrawalLane): boolean {
+  return state.genesis!.deployedAtMs + sequence + ORDER_LIFE_MAX_SECONDS * 1000 < state.nowMs;
 }
 
 /** Its terms without the signature; the journal holds that, at `requestedAt`. */
@@ -68,6 +92,7 @@ function checkTerms(state: EngineState, withdrawal: NewWithdrawal): WithdrawalRe
   const fee = withdrawalFee(state, asset);
   if (fee > maxFee) return 'fee_above_maximum';
   if (amount <= fee) return 'amount_below_fee';
+  if (amount < (state.withdrawalMinimums.get(asset) ?? 0)) return 'amount_below_minimum';
   if (!(expiry * 1000 > state.nowMs)) return 'expired';
   const sinceDeploymentMs = state.nowMs - state.genesis!.deployedAtMs;
   const bornMs = state.genesis!.deployedAtMs + Math.min(withdrawalSequence, sinceDeploymentMs);
@@ -90,8 +115,10 @@ function checkAccount(
   if (account <= FEE_ACCOUNT) return 'insufficient_balance';
   if (!(withdrawalSequence >= 1) || withdrawalSequence <= (usedSequence ?? 0)) return 'nonce_reused';
   if (!Number.isInteger(lane) || lane < 0 || lane > LANE_MAX) return 'nonce_reused';
-  const lanes = state.withdrawalLanes.get(account)?.size ?? 0;
-  if (usedSequence === undefined && lanes >= WITHDRAWAL_LANES_PER_ACCOUNT_MAX) return 'too_many_pending';
+  if (usedSequence === undefined && liveLanes(state, account) >= WITHDRAWAL_LANES_PER_ACCOUNT_MAX) {
+    return 'too_many_pending';
+  }
+  if (state.nowMs < (state.failedWithdrawals.get(account)?.untilMs ?? 0)) return 'failed_recently';
   if (state.accounts.hasExit(account, asset)) return 'exit_pending';
   if (state.ledger.inDeficit(account)) return 'account_in_deficit';
   if ((state.withdrawalCounts.get(account) ?? 0) >= PENDING_WITHDRAWALS_PER_ACCOUNT_MAX) return 'too_many_pending';
@@ -100,6 +127,12 @@ function checkAccount(
   const { ledger } = state;
   const settled = ledger.get(slot, SETTLED) - ledger.get(slot, UNSETTLED_OUT) - ledger.get(slot, PENDING_WITHDRAWAL);
   return amount > settled ? 'not_settled_yet' : undefined;
+}
+
+function liveLanes(state: EngineState, account: number): number {
+  const lanes = state.withdrawalLanes.get(account);
+  if (lanes === undefined || lanes.size < WITHDRAWAL_LANES_PER_ACCOUNT_MAX) return lanes?.size ?? 0;
+  return [...lanes.values()].filter((use) => !isDead(state, use)).length;
 }
 
 /** Charged per withdrawal of the asset, in its quanta. */
@@ -120,7 +153,18 @@ export function executeWithdrawal(state: EngineState, withdrawal: PendingWithdra
     ledger.add(fees, SETTLED, withdrawal.fee);
   }
   countPending(state, account, -1);
+  state.failedWithdrawals.delete(account);
   sayDone(state, withdrawal, 'executed', '');
+}
+
+/** The vault tried to pay it and could not deliver: each time in a row, the next attempt has to wait twice as long. */
+export function failDelivery(state: EngineState, withdrawal: PendingWithdrawal, reason: string): void {
+  const account = state.accounts.find(withdrawal.account);
+  failWithdrawal(state, withdrawal, reason);
+  if (reason !== TRANSFER_FAILED) return;
+  const failures = (state.failedWithdrawals.get(account)?.failures ?? 0) + 1;
+  const waitMs = Math.min(RETRY_AFTER_MIN_MS * 2 ** (failures - 1), RETRY_AFTER_MAX_MS);
+  state.failedWithdrawals.set(account, { failures, untilMs: state.nowMs + waitMs });
 }
 
 /** A withdrawal that will not be paid: its amount is available again. */

@@ -1,4 +1,5 @@
 import assert from 'node:assert/strict';
+import type { WithdrawalOutcome } from '../../src/domain/batches.ts';
 import { WITHDRAWAL_REJECT_REASONS } from '../../src/domain/reasons.ts';
 import type { PriceTicks, Quanta, TimestampSeconds } from '../../src/domain/units.ts';
 import { decodeSnapshot, encodeSnapshot } from '../../src/offchain-engine/snapshot.ts';
@@ -172,6 +173,17 @@ describe('balances', () => {
   });
 });
 
+function executed(index: number): WithdrawalOutcome {
+  return { index, state: 'executed', reason: 'executed' };
+}
+
+/** Alice's withdrawal comes back: its recipient did not take it. */
+function failDelivery(exchange: Exchange, batchId = 1): void {
+  exchange.withdraw({ account: ALICE, amount: 10 });
+  exchange.seal();
+  exchange.settle(batchId, [], [{ index: 0, state: 'failed', reason: 'transfer_failed' }]);
+}
+
 describe('withdrawals', () => {
   const SECONDS = START_MS / 1000;
   type Terms = Parameters<Exchange['withdrawal']>[0];
@@ -221,6 +233,15 @@ describe('withdrawals', () => {
         for (let i = 0; i < 10; i++) x.withdraw({ account: ALICE, amount: 10 });
       },
     },
+    {
+      reason: 'amount_below_minimum',
+      terms: {},
+      before: (x) => {
+        const terms = { asset: QUOTE, fee: 5 as Quanta, minimum: 101 as Quanta };
+        x.apply({ kind: 'setWithdrawalTerms', ...terms, reason: 'gas' });
+      },
+    },
+    { reason: 'failed_recently', terms: {}, before: failDelivery },
   ];
   for (const { reason, terms, before } of CASES) {
     it(`refuses with ${reason} and changes nothing: ${Object.keys(terms).join(', ') || 'as things stand'}`, () => {
@@ -292,8 +313,53 @@ describe('withdrawals', () => {
     exchange.seal(200, 5);
     exchange.engine = decodeSnapshot(encodeSnapshot(exchange.engine));
     assert.equal(rejection(exchange.withdraw({ account: ALICE, amount: 10 })), 'too_many_pending');
-    exchange.settle(1);
+    exchange.settle(1, [], [0, 1, 2, 3, 4].map(executed));
     assert.equal(rejection(exchange.withdraw({ account: ALICE, amount: 10 })), undefined);
+  });
+
+  it('demands an outcome for each withdrawal of a final batch', () => {
+    const exchange = funded();
+    exchange.withdraw({ account: ALICE, amount: 10 });
+    exchange.seal();
+    assert.throws(() => exchange.settle(1), /did not say what became of withdrawal 0/);
+  });
+
+  it('makes an account wait twice as long after each delivery in a row that failed, until one succeeds', () => {
+    const exchange = funded();
+    let batch = 0;
+    for (const waitMs of [60_000, 120_000, 240_000]) {
+      failDelivery(exchange, ++batch);
+      exchange.nowMs += waitMs - 1;
+      exchange.engine = decodeSnapshot(encodeSnapshot(exchange.engine));
+      assert.equal(rejection(exchange.withdraw({ account: ALICE, amount: 10 })), 'failed_recently');
+      assert.equal(rejection(exchange.withdraw({ account: BOB, asset: BASE, amount: 1 })), undefined);
+      exchange.seal();
+      exchange.settle(++batch, [], [executed(0)]);
+      exchange.nowMs += 1;
+    }
+    exchange.withdraw({ account: ALICE, amount: 10 });
+    exchange.seal();
+    exchange.settle(++batch, [], [executed(0)]);
+    failDelivery(exchange, ++batch);
+    exchange.nowMs += 60_000;
+    assert.equal(rejection(exchange.withdraw({ account: ALICE, amount: 10 })), undefined);
+  });
+
+  it('forgets lanes of withdrawals that would have expired, so that an account never runs out of them', () => {
+    const exchange = funded();
+    const use = (lane: number): string | undefined => {
+      const refused = rejection(exchange.withdraw({ account: ALICE, amount: 10, lane }));
+      const batch = exchange.seal()?.batch;
+      if (batch !== undefined) exchange.settle(batch.batchId, [], [executed(0)]);
+      return refused;
+    };
+    for (let lane = 0; lane < 16; lane++) assert.equal(use(lane), undefined);
+    assert.equal(use(16), 'too_many_pending');
+    exchange.nowMs += 30 * 86_400_000 - 60_000;
+    assert.equal(use(16), 'too_many_pending');
+    exchange.nowMs += 120_000;
+    assert.equal(use(16), undefined);
+    assert.equal(exchange.engine.core.withdrawalLanes.get(exchange.engine.core.accounts.find(ALICE))?.size, 1);
   });
 
   it('seals none while withdrawals are halted, and goes on when resumed', () => {

@@ -19,7 +19,14 @@ import { Projector } from '../../src/storage/projections/projector.ts';
 import { accountBalances } from '../../src/storage/queries/balances.ts';
 import { findBatch, findBatchIdOfTransaction, listBatches } from '../../src/storage/queries/batches.ts';
 import { findJournalRow, journalRows } from '../../src/storage/queries/journal-rows.ts';
-import { findGenesis, listAssets, listMarkets, listSessionKeys } from '../../src/storage/queries/listings.ts';
+import {
+  findGenesis,
+  listAssets,
+  listMarkets,
+  listSessionKeys,
+  listVolumes,
+  listWithdrawalTerms,
+} from '../../src/storage/queries/listings.ts';
 import { listCandles, listTickers } from '../../src/storage/queries/market-statistics.ts';
 import {
   findOrder,
@@ -210,7 +217,41 @@ describe('queries over the projections', () => {
     assert.equal(same.sameDigest?.digest, order.digest);
     assert.equal(same.sameClientOrderId?.digest, order.digest);
     assert.equal((await findOrderByClientId(pool, account(2), 'mine'))?.digest, order.digest);
-    assert.deepEqual((await listMarkets(pool))[0]?.parameters, parameters);
+    assert.deepEqual((await listMarkets(pool))[0]?.parameters, { ...Object(parameters), feeTiers: [] });
+  });
+
+  it('shows the fee schedule and the terms of withdrawals as operators set them', async () => {
+    const tiers = [{ volumeMin: 1_000, makerFeePpm: 1, takerFeePpm: 2 }] as never;
+    await projected();
+    assert.deepEqual((await listWithdrawalTerms(pool)).get(USDC), { fee: 10, minimum: 0 });
+    await script.row([
+      { kind: 'setFeeTiers', market: 0, tiers, reason: 'schedule' },
+      { kind: 'setWithdrawalTerms', asset: USDC, fee: quanta(3), minimum: quanta(500), reason: 'gas' },
+    ]);
+    await projected();
+    assert.deepEqual((await listMarkets(pool))[0]?.parameters.feeTiers, tiers);
+    assert.deepEqual((await listWithdrawalTerms(pool)).get(USDC), { fee: 3, minimum: 500 });
+  });
+
+  it('sums settled volume over the 30 days before the one asked for', async () => {
+    await oneTrade();
+    await script.row([{ kind: 'sealBatch', tradesMax: 100, withdrawalsMax: 10 }]);
+    const settle = script.settle(1000);
+    assert.ok(settle);
+    await script.row([settle]);
+    await projected();
+    const { rows } = await pool.query<{ account: Buffer; day: number; volume: string }>(
+      'SELECT account, day, volume FROM trading_volumes WHERE asset = $1 LIMIT 1',
+      [USDC],
+    );
+    const [row] = rows;
+    assert.ok(row !== undefined, 'the script settles trades');
+    const owner = `0x${row.account.toString('hex')}` as const;
+    const on = async (day: number): Promise<number> => (await listVolumes(pool, owner, day)).get(USDC) ?? 0;
+    assert.deepEqual(
+      [await on(row.day), await on(row.day + 1), await on(row.day + 30), await on(row.day + 31)],
+      [0, Number(row.volume), Number(row.volume), 0],
+    );
   });
 
   it('pages through orders without missing or repeating one', async () => {

@@ -5,6 +5,7 @@ import { bytea, type Moment } from './sql-values.ts';
 
 type BalanceEvent = Extract<EngineEvent, { kind: 'balanceChanged' }>;
 type DepositEvent = Extract<EngineEvent, { kind: 'depositCredited' }>;
+type VolumeEvent = Extract<EngineEvent, { kind: 'volumeCounted' }>;
 type ExitEvent = Extract<EngineEvent, { kind: 'exitChanged' }>;
 
 /**
@@ -44,12 +45,15 @@ export type ExitUpsert = {
   updated_at_ms: number;
 };
 
+export type VolumeUpsert = { account: string; asset: number; day: number; volume: number };
+
 export type SessionKeyUpsert = { account: string; key: string; valid_until: number; market_mask: string };
 
 export class AccountChanges {
   readonly balances = new Map<string, BalanceUpsert>();
   readonly deposits: DepositInsert[] = [];
   readonly exits = new Map<string, ExitUpsert>();
+  readonly volumes = new Map<string, VolumeUpsert>();
   readonly sessionKeys = new Map<string, SessionKeyUpsert>();
   /** Keys that were registered in an earlier run. */
   readonly revokedKeys = new Map<string, Pick<SessionKeyUpsert, 'account' | 'key' | 'valid_until'>>();
@@ -83,6 +87,11 @@ export class AccountChanges {
       journal_sequence: moment.sequence,
       created_at_ms: moment.timestampMs,
     });
+  }
+
+  /** The event has the day's whole volume so far. */
+  volume({ account, asset, day, volume }: VolumeEvent): void {
+    this.volumes.set(`${account}:${asset}:${day}`, { account: bytea(account), asset, day, volume });
   }
 
   exit(event: ExitEvent, moment: Moment): void {

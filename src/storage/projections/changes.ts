@@ -9,7 +9,7 @@ import type { Market, MarketParameters } from '../../domain/markets.ts';
 import type { NewOrder } from '../../domain/orders.ts';
 import type { ChainEventSequence, JournalSequence } from '../../domain/units.ts';
 import { notional } from '../../domain/units.ts';
-import type { AssetJson } from '../queries/listings.ts';
+import type { AssetJson, ListedParameters } from '../queries/listings.ts';
 import { AccountChanges } from './account-changes.ts';
 import { OrderChanges } from './order-changes.ts';
 import { SettlementChanges } from './settlement-changes.ts';
@@ -28,7 +28,7 @@ export type MarketUpsert = {
   definition: Market | null;
   state: string | null;
   state_reason: string | null;
-  parameters: MarketParameters | null;
+  parameters: ListedParameters | null;
 };
 
 export class ProjectionChanges {
@@ -78,7 +78,6 @@ export class ProjectionChanges {
         listed.definition = market;
         listed.state = 'open';
         listed.state_reason = '';
-        listed.parameters = this.context.defaultParameters ?? null;
         return;
       }
       case 'sessionKeyRegistered':
@@ -104,11 +103,11 @@ export class ProjectionChanges {
       case 'epochStarted':
         this.status.set('epoch', { name: 'epoch', value: { epoch: command.epoch } });
         return;
+      case 'setLimits':
+        this.status.set('limits', { name: 'limits', value: command.limits });
+        return;
       case 'activateRules':
         this.status.set('rules', { name: 'rules', value: { version: command.version } });
-        return;
-      case 'setMarketParameters':
-        this.marketOf(command.market).parameters = command.parameters;
         return;
       default:
         return;
@@ -166,6 +165,18 @@ export class ProjectionChanges {
         market.state_reason = event.reason;
         return;
       }
+      case 'marketParametersChanged':
+        this.marketOf(event.market).parameters = { ...event.parameters, feeTiers: event.feeTiers };
+        return;
+      case 'withdrawalTermsChanged': {
+        const { kind: _, ...value } = event;
+        const name = `withdrawalTerms.${event.asset}`;
+        this.status.set(name, { name, value });
+        return;
+      }
+      case 'volumeCounted':
+        this.accounts.volume(event);
+        return;
       case 'withdrawalsHalted':
       case 'withdrawalsResumed': {
         const value = { halted: event.kind === 'withdrawalsHalted', reason: event.reason };
@@ -175,6 +186,8 @@ export class ProjectionChanges {
       case 'orderTriggered':
       case 'cancelRejected':
       case 'levelChanged':
+      case 'proceedsFrozen':
+      case 'gatewayLease':
       case 'withdrawalRejected':
       case 'accountInDeficit':
       case 'chainApplied':

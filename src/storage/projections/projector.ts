@@ -39,6 +39,8 @@ export type ProjectorOptions<Engine extends SequencedEngine> = {
 
 const POLL_MS = 50;
 const RUN_COMMANDS = 2_000;
+/** After a run the next commands gather for twice as long as it took, at most so long: a run costs the same for few commands as for many. */
+const REST_MAX_MS = 50;
 /** Doubled with each failure in a row: a journal that does not verify would be replayed for nothing again and again. */
 const RETRY_FIRST_MS = 250;
 const RETRY_MAX_MS = 15_000;
@@ -115,6 +117,7 @@ export class Projector<Engine extends SequencedEngine> {
     this.replica = await this.replicaAt(cursor);
     while (!this.stopping) {
       this.woken = false;
+      const beganMs = performance.now();
       const from = this.replica.engine.lastSequence;
       const changes = new ProjectionChanges(context);
       this.changes = changes;
@@ -123,6 +126,9 @@ export class Projector<Engine extends SequencedEngine> {
       else {
         await commit(client, from, changes);
         this.runsWritten++;
+        if (changes.commands < RUN_COMMANDS) {
+          await this.unlessStopped(Math.min(2 * (performance.now() - beganMs), REST_MAX_MS));
+        }
       }
     }
   }
@@ -176,7 +182,7 @@ export async function clearProjections(pool: Pool): Promise<void> {
   try {
     await client.query('BEGIN');
     await client.query(
-      `TRUNCATE orders, trades, balances, deposits, withdrawals, exits, listed_assets, listed_markets, session_keys,
+      `TRUNCATE orders, trades, balances, deposits, withdrawals, exits, listed_assets, listed_markets, session_keys, trading_volumes,
          engine_status`,
     );
     await client.query('UPDATE projection_cursor SET journal_sequence = 0, chain_event_sequence = 0');
@@ -189,13 +195,13 @@ export async function clearProjections(pool: Pool): Promise<void> {
 }
 
 async function commit(client: PoolClient, from: number, changes: ProjectionChanges): Promise<void> {
-  await client.query('BEGIN');
   // Whatever a crash of the server loses is replayed from the journal, rows and cursor alike.
-  await client.query('SET LOCAL synchronous_commit = off');
-  const moved = await client.query(
-    'UPDATE projection_cursor SET journal_sequence = $2, chain_event_sequence = $3 WHERE journal_sequence = $1',
-    [from, changes.lastSequence, changes.chainEventSequence],
-  );
+  await client.query('BEGIN; SET LOCAL synchronous_commit = off');
+  const moved = await client.query({
+    name: 'project-cursor',
+    text: 'UPDATE projection_cursor SET journal_sequence = $2, chain_event_sequence = $3 WHERE journal_sequence = $1',
+    values: [from, changes.lastSequence, changes.chainEventSequence],
+  });
   if (moved.rowCount !== 1)
     throw new Error(`the cursor is no longer at ${from}: another projector, or a rebuild, moved it`);
   await writeChanges(client, changes);

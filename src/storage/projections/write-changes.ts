@@ -36,6 +36,7 @@ export async function writeChanges(client: PoolClient, changes: ProjectionChange
   await write('withdrawals', WITHDRAWALS, settlements.withdrawals.values());
   await write('withdrawal-changes', WITHDRAWAL_CHANGES, settlements.withdrawalUpdates.values());
   await write('exits', EXITS, accounts.exits.values());
+  await write('volumes', VOLUMES, accounts.volumes.values());
   await write('session-keys', SESSION_KEYS, accounts.sessionKeys.values());
   await write('revoked-keys', REVOKED_KEYS, accounts.revokedKeys.values());
   await write('status', STATUS, changes.status.values());
@@ -158,6 +159,11 @@ const EXITS = `
     journal_sequence bigint, updated_at_ms bigint)
   ON CONFLICT (account, asset) DO UPDATE SET status = excluded.status, amount = excluded.amount,
     journal_sequence = excluded.journal_sequence, updated_at_ms = excluded.updated_at_ms`;
+
+const VOLUMES = `
+  INSERT INTO trading_volumes (account, asset, day, volume)
+  SELECT * FROM json_to_recordset($1) AS r (account bytea, asset integer, day integer, volume bigint)
+  ON CONFLICT (account, asset, day) DO UPDATE SET volume = excluded.volume`;
 
 const SESSION_KEYS = `
   INSERT INTO session_keys (account, key, valid_until, market_mask)

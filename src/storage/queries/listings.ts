@@ -1,15 +1,19 @@
 /** Assets, markets and their parameters as the engine applied them; also what else the engine made known about itself. */
 import type { EngineLimits } from '../../domain/commands.ts';
-import type { Asset, Market, MarketParameters, MarketState } from '../../domain/markets.ts';
+import type { Asset, FeeTier, Market, MarketParameters, MarketState } from '../../domain/markets.ts';
 import type { Address, Quanta, TimestampMs, TimestampSeconds } from '../../domain/units.ts';
+import { VOLUME_DAYS } from '../../offchain-engine/volumes.ts';
 import { bytesOf, hexOf, integer, type Queryable, type SqlInteger } from './rows.ts';
+
+/** What applies in a market: fees as the operator set them, or the vault's maximum where that is lower. */
+export type ListedParameters = MarketParameters & { readonly feeTiers: readonly FeeTier[] };
 
 export type MarketListing = {
   readonly market: Market;
   readonly state: MarketState;
   /** Why it is in that state; empty when it was just listed. */
   readonly stateReason: string;
-  readonly parameters: MarketParameters;
+  readonly parameters: ListedParameters;
 };
 
 /** Ascending by index. */
@@ -24,7 +28,7 @@ export async function listMarkets(db: Queryable): Promise<readonly MarketListing
     definition: Market;
     state: MarketState;
     state_reason: string;
-    parameters: MarketParameters;
+    parameters: ListedParameters;
   }>('SELECT definition, state, state_reason, parameters FROM listed_markets ORDER BY market');
   return rows.map((row) => ({
     market: row.definition,
@@ -46,10 +50,38 @@ export type Genesis = {
   readonly withdrawalFees: readonly { readonly asset: number; readonly fee: Quanta }[];
 };
 
-/** Undefined until the projector has seen command 1. */
+/** With the limits that apply now. Undefined until the projector has seen command 1. */
 export async function findGenesis(db: Queryable): Promise<Genesis | undefined> {
-  const { rows } = await db.query<{ value: Genesis }>(`SELECT value FROM engine_status WHERE name = 'genesis'`);
-  return rows[0]?.value;
+  const { rows } = await db.query<{ value: Genesis; limits: EngineLimits | null }>(
+    `SELECT value, (SELECT value FROM engine_status WHERE name = 'limits') AS limits
+       FROM engine_status WHERE name = 'genesis'`,
+  );
+  const [row] = rows;
+  return row === undefined ? undefined : { ...row.value, limits: row.limits ?? row.value.limits };
+}
+
+export type WithdrawalTerms = { readonly fee: Quanta; readonly minimum: Quanta };
+
+/** By asset; absent means free and without a minimum. */
+export async function listWithdrawalTerms(db: Queryable): Promise<ReadonlyMap<number, WithdrawalTerms>> {
+  const { rows } = await db.query<{ value: { asset: number; fee: Quanta; minimum: Quanta } }>(
+    `SELECT value FROM engine_status WHERE name LIKE 'withdrawalTerms.%'`,
+  );
+  const genesis = await findGenesis(db);
+  const terms = new Map<number, WithdrawalTerms>();
+  for (const { asset, fee } of genesis?.withdrawalFees ?? []) terms.set(asset, { fee, minimum: 0 as Quanta });
+  for (const { value } of rows) terms.set(value.asset, { fee: value.fee, minimum: value.minimum });
+  return terms;
+}
+
+/** The account's settled volume in quote quanta by quote asset over the days before `day` (UTC days since 1970) that count. */
+export async function listVolumes(db: Queryable, account: Address, day: number): Promise<ReadonlyMap<number, Quanta>> {
+  const { rows } = await db.query<{ asset: number; volume: SqlInteger }>(
+    `SELECT asset, sum(volume)::bigint AS volume FROM trading_volumes
+      WHERE account = $1 AND day >= $2::integer - ${VOLUME_DAYS} AND day < $2::integer GROUP BY asset`,
+    [bytesOf(account), day],
+  );
+  return new Map(rows.map((row) => [row.asset, integer<Quanta>(row.volume)]));
 }
 
 export type SessionKeyRow = {

@@ -1,0 +1,141 @@
+/** Rules version 1: what each command does to the state. */
+import type { ChainCommand, UserCommand } from '../domain/commands.ts';
+import type { NewOrder, OrderKey } from '../domain/orders.ts';
+import { sealBatch } from './batches.ts';
+import { cancelAllOrders, cancelOrder, reduceOrder, setCancelAfter } from './cancels.ts';
+import { applyChainFact } from './chain-facts.ts';
+import { REJECTIONS } from './codes.ts';
+import { armDisconnect, disarmDisconnect, renewGateway } from './disconnects.ts';
+import { applyFees, refuseParameters, refuseTiers } from './fees.ts';
+import { placeOrder, replaceOrder } from './order-entry.ts';
+import { fillTicket, type OrderTicket } from './order-ticket.ts';
+import type { RuledCommand } from './rules.ts';
+import type { EngineState } from './state.ts';
+import { requestWithdrawal, withdrawalFee } from './withdrawals.ts';
+
+export function applyRules1(core: EngineState, ticket: OrderTicket, command: RuledCommand): void {
+  switch (command.kind) {
+    case 'placeOrder':
+      fillTicket(ticket, command.order, core.accounts);
+      sayRejected(core, command.order, placeOrder(core, ticket));
+      return;
+    case 'replaceOrder':
+      replace(core, ticket, command.replaced, command.order);
+      return;
+    case 'cancelOrder': {
+      const { account, lane, orderSequence } = command.order;
+      if (cancelOrder(core, core.accounts.find(account), lane, orderSequence)) return;
+      core.sink.push({ kind: 'cancelRejected', account, reason: 'order_not_found' });
+      return;
+    }
+    case 'reduceOrder': {
+      const { account, lane, orderSequence } = command.order;
+      const reason = reduceOrder(core, core.accounts.find(account), lane, orderSequence, command.remaining);
+      if (reason !== undefined) core.sink.push({ kind: 'cancelRejected', account, reason });
+      return;
+    }
+    case 'cancelAllOrders': {
+      const account = core.accounts.find(command.account);
+      if (account >= 0) cancelAllOrders(core, account, command.market);
+      return;
+    }
+    case 'cancelAfter':
+      setCancelAfter(core, core.accounts.find(command.account), command.deadlineMs);
+      return;
+    case 'requestWithdrawal':
+      requestWithdrawal(core, command.withdrawal);
+      return;
+    case 'armDisconnect':
+      armDisconnect(core, command.gateway, command.account, command.leaseMs);
+      return;
+    case 'disarmDisconnect':
+      disarmDisconnect(core, command.gateway, command.account, command.cancel);
+      return;
+    case 'renewGateway':
+      renewGateway(core, command.gateway, command.leaseMs);
+      return;
+    default:
+      if ('eventSequence' in command) applyChainFact(core, command);
+      else operate(core, command);
+  }
+}
+
+function replace(core: EngineState, ticket: OrderTicket, replaced: OrderKey, order: NewOrder): void {
+  fillTicket(ticket, order, core.accounts);
+  const sameAccount = replaced.account === order.account;
+  const code = sameAccount
+    ? replaceOrder(core, replaced.lane, replaced.orderSequence, ticket)
+    : REJECTIONS.indexOf('order_not_found');
+  sayRejected(core, order, code);
+}
+
+function sayRejected({ sink }: EngineState, order: NewOrder, code: number): void {
+  const reason = REJECTIONS[code];
+  if (reason !== undefined) sink.push({ kind: 'orderRejected', account: order.account, digest: order.digest, reason });
+}
+
+function operate(core: EngineState, command: Exclude<RuledCommand, ChainCommand | UserCommand>): void {
+  switch (command.kind) {
+    case 'genesis': {
+      if (core.genesis !== undefined) throw new Error('genesis was applied before');
+      const { kind: _, ...genesis } = command;
+      core.genesis = genesis;
+      return;
+    }
+    case 'epochStarted':
+      if (command.epoch <= core.epoch) throw new Error(`epoch ${command.epoch} started after epoch ${core.epoch}`);
+      core.epoch = command.epoch;
+      return;
+    case 'setMarketState': {
+      const market = core.markets[command.market];
+      if (market === undefined || market.delisted) return;
+      market.state = command.state;
+      core.sink.push({ kind: 'marketStateChanged', market: command.market, state: command.state, reason: 'operator' });
+      return;
+    }
+    case 'setMarketParameters': {
+      const market = core.markets[command.market];
+      if (market === undefined || refuseParameters(command.parameters) !== undefined) return;
+      market.chosenParameters = command.parameters;
+      applyFees(core, market);
+      return;
+    }
+    case 'setFeeTiers': {
+      const market = core.markets[command.market];
+      if (market === undefined || refuseTiers(command.tiers) !== undefined) return;
+      market.chosenTiers = command.tiers;
+      applyFees(core, market);
+      return;
+    }
+    case 'setLimits':
+      if (core.genesis !== undefined) core.genesis = { ...core.genesis, limits: command.limits };
+      return;
+    case 'setWithdrawalTerms': {
+      const { asset, fee, minimum } = command;
+      if (core.genesis === undefined) return;
+      const others = core.genesis.withdrawalFees.filter((entry) => entry.asset !== asset);
+      const withdrawalFees = [...others, { asset, fee }].sort((a, b) => a.asset - b.asset);
+      core.genesis = { ...core.genesis, withdrawalFees };
+      core.withdrawalMinimums.set(asset, minimum);
+      core.sink.push({ kind: 'withdrawalTermsChanged', asset, fee: withdrawalFee(core, asset), minimum });
+      return;
+    }
+    case 'haltWithdrawals':
+      core.withdrawalsHalted = true;
+      core.sink.push({ kind: 'withdrawalsHalted', reason: command.reason });
+      return;
+    case 'resumeWithdrawals':
+      core.withdrawalsHalted = false;
+      core.sink.push({ kind: 'withdrawalsResumed', reason: command.reason });
+      return;
+    case 'sealBatch':
+      sealBatch(core, command.tradesMax, command.withdrawalsMax);
+      return;
+    // Time has passed, or may pass: the sequencer's clock is what these are about.
+    case 'tick':
+    case 'acceptClockJump':
+      return;
+    case 'resealBatch':
+      return;
+  }
+}

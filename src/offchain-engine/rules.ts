@@ -1,0 +1,52 @@
+/**
+ * Versions of the engine's semantics. A journal is replayed under the rules it was written under: from genesis on the first
+ * version applies, and each `activateRules` command hands over to a later one.
+ *
+ * A version that has run anywhere is never changed: whatever gives another state, event or batch for some journal is a new
+ * version, which shares the modules that did not change and brings its own of those that did. Golden journals, one set
+ * per version, hold each to this; they are never regenerated.
+ */
+import { type Command, RULES_VERSION } from '../domain/commands.ts';
+import { ExchangeError } from '../domain/errors.ts';
+import type { OrderTicket } from './order-ticket.ts';
+import { applyRules1 } from './rules-1.ts';
+import type { EngineState } from './state.ts';
+
+/** What a command does; deadlines before and triggered stops after it are the same in every version. */
+type Rules = (state: EngineState, ticket: OrderTicket, command: RuledCommand) => void;
+
+/** Every command but the one that all versions share. */
+export type RuledCommand = Exclude<Command, { readonly kind: 'activateRules' }>;
+
+const VERSIONS: ReadonlyMap<number, Rules> = new Map([[1, applyRules1]]);
+
+/**
+ * Applies the command under the state's rules.
+ * @throws ExchangeError CONFIGURATION when it activates a version that this program does not know, or one that is older than the active one
+ */
+export function applyByRules(state: EngineState, ticket: OrderTicket, command: Command): void {
+  const rules = VERSIONS.get(state.rulesVersion);
+  if (rules === undefined) throw unknownRules(state.rulesVersion);
+  if (command.kind === 'activateRules') activateRules(state, command.version);
+  else rules(state, ticket, command);
+}
+
+function activateRules(state: EngineState, version: number): void {
+  if (!VERSIONS.has(version)) throw unknownRules(version);
+  if (version < state.rulesVersion) {
+    throw new ExchangeError(
+      'CONFIGURATION',
+      `the journal activates rules version ${version} after version ${state.rulesVersion}; versions only rise`,
+      { details: { version, active: state.rulesVersion } },
+    );
+  }
+  state.rulesVersion = version;
+}
+
+function unknownRules(version: number): ExchangeError {
+  return new ExchangeError(
+    'CONFIGURATION',
+    `the journal activates rules version ${version}; this program knows versions 1 to ${RULES_VERSION}. Run a newer one`,
+    { details: { version, newest: RULES_VERSION } },
+  );
+}

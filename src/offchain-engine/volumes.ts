@@ -1,0 +1,84 @@
+/**
+ * Settled volume per account and quote asset in UTC days, for fee tiers: what counts is the sum of the last 30 complete days,
+ * so an account's tier changes at midnight only, and a trade that the vault skipped never counts.
+ *
+ * Memory: one record of fixed size per account and quote asset that ever settled a trade; accounts cost their owners a deposit.
+ */
+import type { Quanta } from '../domain/units.ts';
+
+/** Complete days whose volume counts. */
+export const VOLUME_DAYS = 30;
+const DAY_MS = 86_400_000;
+const ASSETS_MAX = 65_536;
+
+export type VolumeRecord = {
+  /** UTC days since 1970. */
+  day: number;
+  /** Quote quanta settled on `day`, and on each of the days before it, latest first. */
+  readonly volumes: Float64Array;
+};
+
+export const dayOf = (timeMs: number): number => Math.floor(timeMs / DAY_MS);
+
+export class Volumes {
+  /** By account × 65,536 + quote asset. */
+  readonly records = new Map<number, VolumeRecord>();
+  /** Noted by the present command, by balance slot of the ledger; all zero between commands. */
+  #noted = new Float64Array(1024);
+  readonly #slots: number[] = [];
+
+  /** One side of a settled trade, on the way: cheap, since a batch settles many. */
+  note(slot: number, amount: number): void {
+    if (slot >= this.#noted.length) {
+      const grown = new Float64Array(Math.max(this.#noted.length * 2, slot + 1));
+      grown.set(this.#noted);
+      this.#noted = grown;
+    }
+    if (this.#noted[slot] === 0) this.#slots.push(slot);
+    this.#noted[slot]! += amount;
+  }
+
+  /** What was noted since the last call, in order of first note; forgotten here. */
+  takeNoted(): { readonly slot: number; readonly amount: number }[] {
+    const taken = this.#slots.map((slot) => ({ slot, amount: this.#noted[slot]! }));
+    for (const { slot } of taken) this.#noted[slot] = 0;
+    this.#slots.length = 0;
+    return taken;
+  }
+
+  /** @returns the day's volume so far */
+  add(account: number, asset: number, amount: number, nowMs: number): Quanta {
+    const key = account * ASSETS_MAX + asset;
+    const day = dayOf(nowMs);
+    let record = this.records.get(key);
+    if (record === undefined) {
+      record = { day, volumes: new Float64Array(VOLUME_DAYS + 1) };
+      this.records.set(key, record);
+    }
+    const passed = day - record.day;
+    if (passed > 0) {
+      if (passed <= VOLUME_DAYS) record.volumes.copyWithin(passed, 0);
+      record.volumes.fill(0, 0, Math.min(passed, VOLUME_DAYS + 1));
+      record.day = day;
+    }
+    // Beyond 2^53 a sum would lose units; no tier lies there.
+    record.volumes[0] = Math.min(record.volumes[0]! + amount, Number.MAX_SAFE_INTEGER);
+    return record.volumes[0] as Quanta;
+  }
+
+  /** Volume of the last 30 complete days before the day of `nowMs`, in quote quanta. */
+  of(account: number, asset: number, nowMs: number): Quanta {
+    const record = this.records.get(account * ASSETS_MAX + asset);
+    if (record === undefined) return 0 as Quanta;
+    const passed = dayOf(nowMs) - record.day;
+    let sum = 0;
+    for (let ago = passed === 0 ? 1 : 0; ago + passed <= VOLUME_DAYS; ago++) sum += record.volumes[ago]!;
+    return Math.min(sum, Number.MAX_SAFE_INTEGER) as Quanta;
+  }
+}
+
+/** Account and quote asset of a record's key. */
+export function ownerOfVolume(key: number): { account: number; asset: number } {
+  const account = Math.floor(key / ASSETS_MAX);
+  return { account, asset: key - account * ASSETS_MAX };
+}
