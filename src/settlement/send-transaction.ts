@@ -13,7 +13,14 @@ import {
   readTransactionsOf,
   recordSend,
 } from './outbox.ts';
-import { decodeSettleError, encodeSettle, gasLimitFrom, TRANSACTION_GAS_MAX, worstCaseGas } from './settle-call.ts';
+import {
+  decodeSettleError,
+  encodeSettle,
+  gasLimitFrom,
+  remedyOf,
+  TRANSACTION_GAS_MAX,
+  worstCaseGas,
+} from './settle-call.ts';
 import { signTransactionChecked, type TransactionSigner } from './signers.ts';
 
 export type SenderOptions = {
@@ -90,7 +97,8 @@ export function createSender(options: SenderOptions): Sender {
         if (typeof estimate === 'string') {
           // The chain went on since the look: the next turn sees it.
           if (estimate.startsWith('WrongBatchId')) return { kind: 'stop', why: 'rpc', detail: estimate };
-          return { kind: 'stop', why: 'batch_refused', detail: `batch ${batchId}: ${estimate}` };
+          const remedy = remedyOf(estimate) ?? 'see the runbook on refused batches';
+          return { kind: 'stop', why: 'batch_refused', detail: `batch ${batchId}: ${estimate}; ${remedy}` };
         }
         gasLimit = gasLimitFrom(estimate);
       }

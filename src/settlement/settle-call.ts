@@ -49,6 +49,26 @@ export function decodeSettleError(revertData: unknown): string | undefined {
   }
 }
 
+/** What an operator can do about each of the vault's refusals; the runbook on refused batches has it at length. */
+const REMEDIES: Readonly<Record<string, string>> = {
+  VaultPaused: 'a pause ends by itself within seven days; governance ends it sooner',
+  BadEngineSignature: 'the active engine key is not ours: follow the runbook on engine keys',
+  StaleEpoch: 'an engine key was revoked: restart the engine with the active key, which signs the batch again',
+  NoEngineKey: 'no engine key is active: register one through governance',
+  WrongBatchId: 'the node lags, or another settled this batch: compare the vault with GET /api/v1/batches',
+  WrongParent:
+    'the batch before it settled with other content: stop the engine and compare the vault with GET /api/v1/batches',
+  NotFromPlainAccount: "the submitter's account has code: settle from a plain account",
+  NotEnoughGas: 'the node caps the gas of calls too low: use another node',
+  MalformedContent:
+    'the outbox and this vault do not fit together: stop the engine and check VAULT_ADDRESS and the version',
+};
+
+/** @param error as `decodeSettleError` gives it; undefined when only looking at the node's own words helps */
+export function remedyOf(error: string): string | undefined {
+  return REMEDIES[error.slice(0, error.indexOf('('))];
+}
+
 /** No transaction may ask for more (EIP-7825). */
 export const TRANSACTION_GAS_MAX = 16_777_216n;
 
