@@ -1,0 +1,57 @@
+/**
+ * The audit of a long history, from the chain alone: every fill between two orders with a signature each, re-derived and checked.
+ *
+ *   npm run bench:audit -- --json               the last line is one JSON object
+ *   npm run bench:audit -- --fills 5000         a shorter history
+ *
+ * The vault and its batches are real, settled on a local node that shares the machine and answers the auditor.
+ */
+import { strict as assert } from 'node:assert';
+import { parseArgs } from 'node:util';
+import { auditChain } from '../src/auditor/audit-chain.ts';
+import { startLocalNode } from '../src/services/local-node.ts';
+import { SettlementLab } from '../test/support/settlement-lab.ts';
+import { createPairs, settleFills } from './audit/make-history.ts';
+
+const PAIRS = 100;
+/** The best counts: the others share the machine with whatever else runs. */
+const ROUNDS = 3;
+
+const { values } = parseArgs({
+  options: { json: { type: 'boolean', default: false }, fills: { type: 'string', default: '20000' } },
+});
+const batches = Math.ceil(Number(values.fills) / PAIRS);
+const say = (text: string): void => {
+  process.stderr.write(`${text}\n`);
+};
+
+const node = await startLocalNode();
+try {
+  const lab = await SettlementLab.create(node);
+  const pairs = await createPairs(lab, PAIRS);
+  const now = await lab.now();
+  for (let batch = 0; batch < batches; batch++) await settleFills(lab, pairs, now);
+  say(`${batches * PAIRS} fills in ${batches} batches`);
+
+  const rates: number[] = [];
+  let cpuMsPerFill = Number.POSITIVE_INFINITY;
+  for (let round = 0; round < ROUNDS; round++) {
+    const cpu = process.cpuUsage();
+    const report = await auditChain({ rpcUrl: node.rpcUrl, vault: lab.vault });
+    const { user, system } = process.cpuUsage(cpu);
+    assert.deepEqual(report.failures, []);
+    assert.equal(report.verdict, 'ok');
+    assert.equal(report.figures.fillsExecuted, batches * PAIRS);
+    const { fills, orders, seconds } = report.figures;
+    rates.push(fills / seconds);
+    cpuMsPerFill = Math.min(cpuMsPerFill, (user + system) / 1_000 / fills);
+    say(
+      `${Math.round(fills / seconds)} fills/s, ${Math.round(orders / seconds)} signatures/s, ${seconds.toFixed(1)} s`,
+    );
+  }
+  const fillsPerSec = Math.round(Math.max(...rates));
+  const result = { fills: batches * PAIRS, fillsPerSec, cpuMsPerFill: Number(cpuMsPerFill.toFixed(3)) };
+  process.stdout.write(values.json ? `${JSON.stringify(result)}\n` : `${JSON.stringify(result, undefined, 2)}\n`);
+} finally {
+  await node.stop();
+}
