@@ -7,20 +7,25 @@ import type { JournalRow, Receipt } from '../domain/journal.ts';
 import type { Eip712Domain } from '../domain/typed-data.ts';
 import type { Address, Hash, Hex } from '../domain/units.ts';
 import { joinCompact } from './compact-signature.ts';
-import { createDigester, type Digester } from './digests.ts';
+import { createDigester, type Digester, type JournalRowMessage } from './digests.ts';
 import { hexToBytes } from './hex.ts';
 import { recoverSigner } from './recover.ts';
 
-type SignedRow = Pick<JournalRow, 'firstSequence' | 'lastSequence' | 'merkleRoot' | 'hash'>;
+/** What of a journal row is signed. */
+export type SignedRow = Pick<JournalRow, 'firstSequence' | 'lastSequence' | 'merkleRoot' | 'hash'>;
 
-/** EIP-712 digest that the engine signs for a row. */
-function rowDigest(row: SignedRow, digester: Digester): Hash {
-  return digester.journalRow({
+/** The EIP-712 message that the engine signs for a row. */
+export function journalRowMessage(row: SignedRow): JournalRowMessage {
+  return {
     firstSequence: BigInt(row.firstSequence),
     lastSequence: BigInt(row.lastSequence),
     merkleRoot: row.merkleRoot,
     rowHash: row.hash,
-  });
+  };
+}
+
+function rowDigest(row: SignedRow, digester: Digester): Hash {
+  return digester.journalRow(journalRowMessage(row));
 }
 
 /** Signs rows with a key in this process; 64-byte compact signatures. One signature serves every command of a row. */

@@ -3,8 +3,14 @@
  *
  * What comes back is checked by whoever asked (see signers): a remote signer is trusted to hold the key, not to be right.
  */
+import { setTimeout as sleep } from 'node:timers/promises';
+import { toCompactSignature } from '../chain/compact-signature.ts';
+import { createDigester } from '../chain/digests.ts';
+import { journalRowMessage, type SignedRow } from '../chain/receipts.ts';
+import { recoverSigner } from '../chain/recover.ts';
 import { createRpcEndpoint } from '../chain/rpc-pool.ts';
-import { BATCH_TYPES } from '../domain/typed-data.ts';
+import { ExchangeError } from '../domain/errors.ts';
+import { BATCH_TYPES, type Eip712Domain, JOURNAL_ROW_TYPES } from '../domain/typed-data.ts';
 import type { Address, Hex } from '../domain/units.ts';
 import { hexNumber } from './chain-view.ts';
 import type { EngineSigner, TransactionSigner } from './signers.ts';
@@ -24,26 +30,70 @@ const DOMAIN_TYPE = [
   { name: 'verifyingContract', type: 'address' },
 ];
 
+type TypedDataTypes = Readonly<Record<string, readonly { readonly name: string; readonly type: string }[]>>;
+
+/** What `eth_signTypedData` takes. JSON has no integers of 64 bits: decimal strings stand for them. */
+function typedDataOf(primaryType: string, types: TypedDataTypes, message: object, domain: Eip712Domain) {
+  const values = Object.entries(message).map(([name, value]) => [
+    name,
+    typeof value === 'bigint' ? value.toString() : value,
+  ]);
+  return {
+    types: { EIP712Domain: DOMAIN_TYPE, ...types },
+    primaryType,
+    domain,
+    message: Object.fromEntries(values),
+  };
+}
+
 /** @throws ExchangeError RPC_FAILED, retryable, when the signer does not answer or refuses. */
 export function createRemoteEngineSigner(options: RemoteSignerOptions): EngineSigner {
   const signer = createRpcEndpoint(options.url, options.timeoutMs ?? 5_000);
   return {
     address: options.address,
     signBatch: async (message, domain) => {
-      // JSON has no integers of 64 bits: decimal strings, as the method takes them.
-      const values = Object.entries(message).map(([name, value]) => [
-        name,
-        typeof value === 'bigint' ? value.toString() : value,
-      ]);
-      const typedData = {
-        types: { EIP712Domain: DOMAIN_TYPE, ...BATCH_TYPES },
-        primaryType: 'Batch',
-        domain,
-        message: Object.fromEntries(values),
-      };
+      const typedData = typedDataOf('Batch', BATCH_TYPES, message, domain);
       return (await signer.request('eth_signTypedData', [options.address, typedData])) as Hex;
     },
   };
+}
+
+const ROW_ATTEMPTS_MAX = 5;
+const ROW_RETRY_MS = 100;
+
+/**
+ * Signs journal rows for receipts, in compact form. A row is asked for while it is being committed, so the signer's time is felt only where
+ * it is longer than the database's. The engine stops when a row stays unsigned, so a signer that does not answer is asked again a few times.
+ * @throws ExchangeError RPC_FAILED when it never answered, INTERNAL when it signed something else, or is another key
+ */
+export function createRemoteRowSigner(
+  options: RemoteSignerOptions & { readonly domain: Eip712Domain },
+): (row: SignedRow) => Promise<Hex> {
+  const signer = createRpcEndpoint(options.url, options.timeoutMs ?? 2_000);
+  const digester = createDigester(options.domain);
+  return async (row) => {
+    const message = journalRowMessage(row);
+    const typedData = typedDataOf('JournalRow', JOURNAL_ROW_TYPES, message, options.domain);
+    const signature = await persevere(() => signer.request('eth_signTypedData', [options.address, typedData]));
+    const recovered = recoverSigner(digester.journalRow(message), signature as Hex);
+    if (recovered.kind === 'recovered' && recovered.signer === options.address)
+      return toCompactSignature(signature as Hex);
+    throw new ExchangeError('INTERNAL', `the signer returned a signature of row ${row.hash} that is not its own`, {
+      details: { expected: options.address, recovered },
+    });
+  };
+}
+
+async function persevere<Result>(work: () => Promise<Result>): Promise<Result> {
+  for (let attempt = 1; ; attempt++) {
+    try {
+      return await work();
+    } catch (error) {
+      const again = error instanceof ExchangeError && error.retryable && attempt < ROW_ATTEMPTS_MAX;
+      if (!again) throw error;
+      await sleep(ROW_RETRY_MS * 2 ** (attempt - 1));
+    }
+  }
 }
 
 /** @throws ExchangeError RPC_FAILED, retryable, when the signer does not answer or refuses. */

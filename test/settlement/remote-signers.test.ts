@@ -4,10 +4,15 @@ import type { AddressInfo } from 'node:net';
 import { type Hex, hashTypedData } from 'viem';
 import { privateKeyToAccount } from 'viem/accounts';
 import { type BatchMessage, createDigester } from '../../src/chain/digests.ts';
+import { createRowSigner } from '../../src/chain/receipts.ts';
 import { ExchangeError } from '../../src/domain/errors.ts';
 import { eip712Domain } from '../../src/domain/typed-data.ts';
-import type { Address } from '../../src/domain/units.ts';
-import { createRemoteEngineSigner, createRemoteTransactionSigner } from '../../src/settlement/remote-signers.ts';
+import type { Address, JournalSequence } from '../../src/domain/units.ts';
+import {
+  createRemoteEngineSigner,
+  createRemoteRowSigner,
+  createRemoteTransactionSigner,
+} from '../../src/settlement/remote-signers.ts';
 import { signBatchChecked, signTransactionChecked } from '../../src/settlement/signers.ts';
 
 const account = privateKeyToAccount(`0x${'9a'.repeat(32)}`);
@@ -29,6 +34,13 @@ const transaction = {
   gasLimit: 1_000_000n,
   maxFeePerGas: 10n ** 10n,
   maxPriorityFeePerGas: 0n,
+};
+
+const row = {
+  firstSequence: 41 as JournalSequence,
+  lastSequence: 52 as JournalSequence,
+  merkleRoot: `0x${'77'.repeat(32)}` as Hex,
+  hash: `0x${'88'.repeat(32)}` as Hex,
 };
 
 /** Signs as web3signer does; `bend` changes what it was asked for before it signs. */
@@ -111,5 +123,33 @@ describe('remote signers', () => {
       signBatchChecked(engine, batch, digester),
       (error) => error instanceof ExchangeError && error.retryable,
     );
+  });
+
+  describe('for receipts', () => {
+    const domain = digester.domain;
+
+    it('sign a row as the key itself would, also when the signer was away for a moment', async () => {
+      let calls = 0;
+      const started = await startSigner((params) => {
+        calls += 1;
+        if (calls <= 2) throw new Error('away');
+        return params;
+      });
+      server = started.server;
+      const sign = createRemoteRowSigner({ url: started.url, address, domain });
+      assert.equal(await sign(row), await createRowSigner(`0x${'9a'.repeat(32)}`, domain)(row));
+      assert.equal(calls, 3);
+    });
+
+    it('are not believed when they sign another row, or with another key', async () => {
+      const started = await startSigner(
+        (params) => JSON.parse(JSON.stringify(params).replace('"52"', '"53"')) as unknown[],
+      );
+      server = started.server;
+      const lying = createRemoteRowSigner({ url: started.url, address, domain });
+      await assert.rejects(lying(row), failsWith('INTERNAL'));
+      const other = createRemoteRowSigner({ url: started.url, address: `0x${'66'.repeat(20)}`, domain });
+      await assert.rejects(other(row), failsWith('INTERNAL'));
+    });
   });
 });
