@@ -113,6 +113,7 @@ export async function startWorld(options: WorldOptions): Promise<World> {
       REDIS_URL: redisWire.url,
       VAULT_ADDRESS: vault,
       API_KEY_SECRET: 'a secret of the tests, at least 32 characters long',
+      TRANSPORT_SECRET: 'another secret of the tests, of 32 characters',
       OPERATIONS_PORT: '0',
       SEAL_AGE_MS: '500',
       SNAPSHOT_COMMANDS: '200',

@@ -36,6 +36,12 @@ const Settings = Type.Object({
   REDIS_URL: Type.Optional(
     Type.String({ pattern: '^rediss?://', description: 'Redis between processes; in-process when absent.' }),
   ),
+  TRANSPORT_SECRET: Type.Optional(
+    Type.String({
+      minLength: 32,
+      description: 'Seals what passes through Redis; the same for gateways and engines, unknown to Redis.',
+    }),
+  ),
   VAULT_ADDRESS: Type.Optional(
     Type.String({
       pattern: '^0x[0-9a-fA-F]{40}$',

@@ -6,6 +6,7 @@
  * Needs DATABASE_URL, RPC_URL, REDIS_URL and a vault (VAULT_ADDRESS, or the one recorded in the database). Any number of gateways; of the
  * others one works and further ones stand by: they wait for the lease, the lock or the leadership.
  */
+import type { Pool } from 'pg';
 import { Registry } from 'prom-client';
 import { createOperationsServer, type ReadinessCheck } from '../api/operations-server.ts';
 import { createRpcEndpoint } from '../chain/rpc-pool.ts';
@@ -15,6 +16,7 @@ import type { RedisOptions } from '../messaging/redis/connection.ts';
 import { createRedisCounters } from '../messaging/redis/shared-counters.ts';
 import { createRedisTransport } from '../messaging/redis/transport.ts';
 import { observeSettlement } from '../settlement/metrics.ts';
+import { openIncident } from '../storage/incidents.ts';
 import { requestOperatorCommand } from '../storage/operator-requests.ts';
 import {
   createSettlementService,
@@ -39,6 +41,9 @@ type Running = {
   readonly stop: () => Promise<void>;
 };
 
+const FORGED_MESSAGES =
+  'Messages in Redis were refused: not sealed with our TRANSPORT_SECRET. It differs between processes, or somebody else writes to Redis';
+
 const NEVER = new Promise<never>(() => undefined);
 
 const SERVICES: Readonly<
@@ -54,11 +59,12 @@ const SERVICES: Readonly<
 
 async function runGateway(context: ProcessContext, _signal: AbortSignal, metrics: Registry): Promise<Running> {
   const apiKeySecret = required(context.settings, 'API_KEY_SECRET');
-  const transport = await openTransport(context);
+  const pool = context.openPool('gateway', POOL_CONNECTIONS);
+  const transport = await openTransport(context, pool);
   const sharedCounters = createRedisCounters(redisOptions(context));
   const gateway = await startGatewayService({
     context,
-    pool: context.openPool('gateway', POOL_CONNECTIONS),
+    pool,
     transport,
     apiKeySecret,
     metrics,
@@ -85,8 +91,8 @@ async function runEngine(context: ProcessContext, signal: AbortSignal): Promise<
   const engineKey = chooseEngineKey(settings, chain.chainId);
   const engineSigner = chooseEngineSigner(settings, engineKey);
   requireActiveKey(chain.engine, engineSigner.address);
-  const transport = await openTransport(context);
   const pool = context.openPool('engine', POOL_CONNECTIONS);
+  const transport = await openTransport(context, pool);
   const engine = await startEngineService({ context, pool, transport, engineKey, engineSigner, signal });
   return {
     done: engine.done,
@@ -147,8 +153,19 @@ async function runReconciliation(context: ProcessContext): Promise<Running> {
   return { done: NEVER, checks: {}, stop: reconciler.stop };
 }
 
-function openTransport(context: ProcessContext): Promise<Transport> {
-  return createRedisTransport(redisOptions(context));
+/** Messages that nobody of ours sealed raise an incident: whoever wrote them can write to Redis. */
+function openTransport(context: ProcessContext, pool: Pool): Promise<Transport> {
+  const { settings, logger, warn } = context;
+  return createRedisTransport({
+    ...redisOptions(context),
+    secret: required(settings, 'TRANSPORT_SECRET'),
+    onForged: ({ what, count }) => {
+      logger.error({ what, count }, FORGED_MESSAGES);
+      openIncident(pool, { kind: 'forged_messages', summary: FORGED_MESSAGES, details: { what, count } }).catch(
+        (error: unknown) => warn('the incident of forged messages could not be opened', error),
+      );
+    },
+  });
 }
 
 function redisOptions({ settings, chain, warn }: ProcessContext): RedisOptions {
@@ -159,7 +176,9 @@ function redisOptions({ settings, chain, warn }: ProcessContext): RedisOptions {
   };
 }
 
-function required(settings: Settings, name: 'DATABASE_URL' | 'RPC_URL' | 'REDIS_URL' | 'API_KEY_SECRET'): string {
+type RequiredName = 'DATABASE_URL' | 'RPC_URL' | 'REDIS_URL' | 'API_KEY_SECRET' | 'TRANSPORT_SECRET';
+
+function required(settings: Settings, name: RequiredName): string {
   const value = settings[name];
   if (value === undefined)
     throw new ExchangeError('CONFIGURATION', `${name} is missing; this service cannot run without it.`);

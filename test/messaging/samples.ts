@@ -15,6 +15,8 @@ import type { CommandHandler, CommandReply } from '../../src/messaging/port.ts';
 
 const SEQUENCE_START = 100;
 
+export const TRANSPORT_SECRET = 'a secret that Redis does not know, of 32 characters and more';
+
 export function sampleOrder(number: number): NewOrder {
   return {
     account: `0x${'a1'.repeat(20)}`,

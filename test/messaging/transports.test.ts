@@ -7,7 +7,7 @@ import { MarketDataView, type MarketDelta } from '../../src/messaging/market-dat
 import type { BookSnapshot, Transport } from '../../src/messaging/port.ts';
 import { createRedisTransport } from '../../src/messaging/redis/transport.ts';
 import { useTestRedis } from '../support/redis.ts';
-import { countingEngine, frame, level, placement, soon, trade, until } from './samples.ts';
+import { countingEngine, frame, level, placement, soon, TRANSPORT_SECRET, trade, until } from './samples.ts';
 
 /** The two ends of one exchange; in one process they are one object. */
 type Ends = { readonly gateway: Transport; readonly otherGateway: Transport; readonly engine: Transport };
@@ -25,7 +25,13 @@ describe('the Redis transport', () => {
   const { redis } = useTestRedis();
   let namespaces = 0;
   keepsThePromises(async () => {
-    const options = { url: redis().url, namespace: `suite-${++namespaces}`, ...quiet };
+    const options = {
+      url: redis().url,
+      namespace: `suite-${++namespaces}`,
+      secret: TRANSPORT_SECRET,
+      onForged: () => undefined,
+      ...quiet,
+    };
     const [gateway, otherGateway, engine] = await Promise.all([
       createRedisTransport(options),
       createRedisTransport(options),

@@ -86,6 +86,7 @@ describe('services as processes of their own, over Redis', () => {
       REDIS_URL: redis.redis().url,
       VAULT_ADDRESS: vault,
       API_KEY_SECRET: 'a secret of the tests, at least 32 characters long',
+      TRANSPORT_SECRET: 'another secret of the tests, of 32 characters',
       OPERATIONS_PORT: '0',
       SEAL_AGE_MS: '500',
     };

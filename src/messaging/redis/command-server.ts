@@ -5,13 +5,15 @@
  * Once although delivery is at least once: a request id that is under way is not started again; a finished one is answered
  * from this process's memory or, after a change of leader, from the reply kept in Redis until nobody resends it any more. All
  * leaders read under one consumer name, so that a new one is handed what the old one had read but not answered.
+ * Requests and kept replies count only when they are sealed with the secret that gateways and engines share: signatures were checked by
+ * the gateway, so whoever else can write to Redis must not be able to say that they were.
  * What even that lets through (Redis lost everything and the leader changed at once) meets the engine's own refusal of a used nonce.
  */
 import type { Redis } from 'ioredis';
-import type { UserCommand } from '../../domain/commands.ts';
-import type { TimestampMs } from '../../domain/units.ts';
 import type { CommandHandler, CommandReply, TransportProblem } from '../port.ts';
+import type { CommandRequest } from './command-client.ts';
 import { fieldsOf, pause, type RedisKeys, type StreamAnswer, type StreamEntry } from './connection.ts';
+import type { Sealer } from './seal.ts';
 
 const GROUP = 'engine';
 const CONSUMER = 'leader';
@@ -23,38 +25,43 @@ const UNDER_WAY_MAX = 8_192;
 const REPLY_KEPT_MS = 5_000;
 const RETRY_AFTER_MS = 500;
 
-type Request = {
-  readonly id: string;
-  readonly attempt: number;
-  readonly replyChannel: string;
-  readonly notAfterMs: TimestampMs;
-  readonly command: UserCommand;
+export type ReplyMessage = { readonly kind: 'reply'; readonly id: string; readonly reply: CommandReply };
+
+type Request = CommandRequest & { readonly attempt: number };
+
+export type CommandServerOptions = {
+  /** `reader` blocks, `calls` does not. */
+  readonly connections: { readonly reader: Redis; readonly calls: Redis };
+  readonly keys: RedisKeys;
+  readonly sealers: { readonly command: Sealer; readonly reply: Sealer };
+  readonly handler: CommandHandler;
+  readonly onProblem: TransportProblem;
+  /** An entry that no gateway of ours wrote: it is refused, whatever it says. */
+  readonly onForged: () => void;
 };
 
 export class RedisCommandServer {
   private readonly reader: Redis;
   private readonly redis: Redis;
   private readonly keys: RedisKeys;
+  private readonly sealers: CommandServerOptions['sealers'];
   private readonly handler: CommandHandler;
   private readonly onProblem: TransportProblem;
+  private readonly onForged: () => void;
   private readonly underWay = new Map<string, Promise<void>>();
   /** Replies given, oldest first, until nobody can ask again. */
   private readonly given = new Map<string, { readonly reply: string; readonly untilMs: number }>();
   private stopping = false;
   private loop: Promise<void> | undefined;
 
-  /** @param connections `reader` blocks, `calls` does not */
-  constructor(
-    connections: { readonly reader: Redis; readonly calls: Redis },
-    keys: RedisKeys,
-    handler: CommandHandler,
-    onProblem: TransportProblem,
-  ) {
-    this.reader = connections.reader;
-    this.redis = connections.calls;
-    this.keys = keys;
-    this.handler = handler;
-    this.onProblem = onProblem;
+  constructor(options: CommandServerOptions) {
+    this.reader = options.connections.reader;
+    this.redis = options.connections.calls;
+    this.keys = options.keys;
+    this.sealers = options.sealers;
+    this.handler = options.handler;
+    this.onProblem = options.onProblem;
+    this.onForged = options.onForged;
   }
 
   start(): void {
@@ -121,9 +128,14 @@ export class RedisCommandServer {
   }
 
   private receive([entryId, flat]: StreamEntry, redelivered: boolean): void {
-    const request = requestOf(flat ?? []);
+    // A pending entry that was trimmed from the stream; its client sends it again.
+    if (flat === null || flat.length === 0) {
+      void this.acknowledge(entryId);
+      return;
+    }
+    const request = this.requestOf(flat);
     if (request === undefined) {
-      this.onProblem({ message: `entry ${entryId} is not a command; it is dropped`, cause: flat });
+      this.onForged();
       void this.acknowledge(entryId);
       return;
     }
@@ -147,11 +159,11 @@ export class RedisCommandServer {
     }
     if (Date.now() > request.notAfterMs) {
       // A first delivery was certainly not started. Of a repeated one nobody knows: the client's own deadline says `unknown`.
-      if (!repeated) await this.send(request, JSON.stringify({ kind: 'overloaded', retryAfterMs: RETRY_AFTER_MS }));
+      if (!repeated) await this.send(request, this.seal(request, { kind: 'overloaded', retryAfterMs: RETRY_AFTER_MS }));
       return;
     }
     const reply = await this.handle(request);
-    if (reply.kind !== 'unknown') await this.send(request, JSON.stringify(reply));
+    if (reply.kind !== 'unknown') await this.send(request, this.seal(request, reply));
   }
 
   private async handle(request: Request): Promise<CommandReply> {
@@ -165,7 +177,12 @@ export class RedisCommandServer {
 
   private async keptReply(requestId: string): Promise<string | undefined> {
     try {
-      return (await this.redis.get(this.keys.reply(requestId))) ?? undefined;
+      const kept = await this.redis.get(this.keys.reply(requestId));
+      if (kept === null) return undefined;
+      const text = this.sealers.reply.open(kept);
+      const isOurs = text !== undefined && (JSON.parse(text) as { id?: unknown }).id === requestId;
+      if (!isOurs) this.onForged();
+      return isOurs ? kept : undefined;
     } catch {
       return undefined;
     }
@@ -175,10 +192,9 @@ export class RedisCommandServer {
     const keptMs = Math.max(1, request.notAfterMs + REPLY_KEPT_MS - Date.now());
     this.given.delete(request.id);
     this.given.set(request.id, { reply, untilMs: Date.now() + keptMs });
-    const message = `{"kind":"reply","id":${JSON.stringify(request.id)},"reply":${reply}}`;
     try {
       await Promise.all([
-        this.redis.publish(request.replyChannel, message),
+        this.redis.publish(request.replyChannel, reply),
         this.redis.set(this.keys.reply(request.id), reply, 'PX', keptMs),
       ]);
     } catch (cause) {
@@ -206,23 +222,18 @@ export class RedisCommandServer {
       this.given.delete(id);
     }
   }
-}
 
-/** Undefined when the entry is not one that a client wrote. The command's content was checked by the gateway, and is by the engine. */
-function requestOf(flat: readonly string[]): Request | undefined {
-  const fields = fieldsOf(flat);
-  const id = fields.get('id');
-  const replyChannel = fields.get('reply');
-  const notAfterMs = Number(fields.get('notAfterMs'));
-  const attempt = Number(fields.get('attempt'));
-  const body = fields.get('command');
-  if (id === undefined || replyChannel === undefined || body === undefined) return undefined;
-  if (!Number.isSafeInteger(notAfterMs) || !Number.isSafeInteger(attempt)) return undefined;
-  try {
-    const command: unknown = JSON.parse(body);
-    if (typeof command !== 'object' || command === null || !('kind' in command)) return undefined;
-    return { id, attempt, replyChannel, notAfterMs: notAfterMs as TimestampMs, command: command as UserCommand };
-  } catch {
-    return undefined;
+  private seal(request: Request, reply: CommandReply): string {
+    const message: ReplyMessage = { kind: 'reply', id: request.id, reply };
+    return this.sealers.reply.seal(JSON.stringify(message));
+  }
+
+  /** Undefined when no client of ours sealed the entry. The command's content was checked by the gateway, and is by the engine. */
+  private requestOf(flat: readonly string[]): Request | undefined {
+    const fields = fieldsOf(flat);
+    const text = this.sealers.command.open(fields.get('request') ?? '');
+    const attempt = Number(fields.get('attempt'));
+    if (text === undefined || !Number.isSafeInteger(attempt)) return undefined;
+    return { ...(JSON.parse(text) as CommandRequest), attempt };
   }
 }

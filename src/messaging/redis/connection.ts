@@ -10,6 +10,13 @@ export type RedisOptions = {
   readonly onProblem: TransportProblem;
 };
 
+export type RedisTransportOptions = RedisOptions & {
+  /** Shared by the exchange's processes, unknown to Redis; at least 32 characters. What is not sealed with it is refused. */
+  readonly secret: string;
+  /** Told of messages that nobody of ours sealed, at most once a second, with how many there were. */
+  readonly onForged: (forged: { readonly what: string; readonly count: number }) => void;
+};
+
 export type RedisKeys = {
   readonly commands: string;
   readonly events: string;
@@ -92,7 +99,7 @@ export function fieldsOf(flat: readonly string[]): ReadonlyMap<string, string> {
   return fields;
 }
 
-/** One entry of XREAD's answer. */
-export type StreamEntry = readonly [id: string, fields: readonly string[]];
-/** XREAD's answer: null when it timed out. A deleted pending entry has no fields. */
+/** One entry of XREAD's answer. A deleted pending entry has no fields. */
+export type StreamEntry = readonly [id: string, fields: readonly string[] | null];
+/** XREAD's answer: null when it timed out. */
 export type StreamAnswer = readonly (readonly [key: string, entries: readonly StreamEntry[]])[] | null;

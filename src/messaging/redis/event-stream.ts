@@ -9,6 +9,7 @@ import type { AppliedCommand } from '../../domain/events.ts';
 import { deliverInOrder } from '../in-order.ts';
 import type { EventSubscriber, Stop, TransportProblem } from '../port.ts';
 import { fieldsOf, pause, type RedisKeys, type StreamAnswer, type StreamEntry } from './connection.ts';
+import type { Sealer } from './seal.ts';
 
 /** Entries kept; a gateway that falls further behind starts again from a snapshot. */
 const ENTRIES_KEPT = 5_000;
@@ -20,15 +21,17 @@ const BLOCK_MS = 500;
 export class RedisEventPublisher {
   private readonly redis: Redis;
   private readonly keys: RedisKeys;
+  private readonly sealer: Sealer;
   private readonly onProblem: TransportProblem;
   private queued: AppliedCommand[] = [];
   private last: AppliedCommand | undefined;
   private quiet = false;
   private timer: NodeJS.Timeout | undefined;
 
-  constructor(redis: Redis, keys: RedisKeys, onProblem: TransportProblem) {
+  constructor(redis: Redis, keys: RedisKeys, sealer: Sealer, onProblem: TransportProblem) {
     this.redis = redis;
     this.keys = keys;
+    this.sealer = sealer;
     this.onProblem = onProblem;
   }
 
@@ -60,7 +63,7 @@ export class RedisEventPublisher {
   private add(frames: readonly AppliedCommand[]): void {
     if (this.redis.status !== 'ready') return;
     this.redis
-      .xadd(this.keys.events, 'MAXLEN', '~', ENTRIES_KEPT, '*', 'frames', JSON.stringify(frames))
+      .xadd(this.keys.events, 'MAXLEN', '~', ENTRIES_KEPT, '*', 'frames', this.sealer.seal(JSON.stringify(frames)))
       .catch((cause: unknown) => this.onProblem({ message: 'publishing events failed', cause }));
   }
 }
@@ -68,18 +71,29 @@ export class RedisEventPublisher {
 export class RedisEventReader {
   private readonly reader: Redis;
   private readonly keys: RedisKeys;
+  private readonly sealer: Sealer;
   private readonly onProblem: TransportProblem;
+  private readonly onForged: () => void;
   private readonly subscribers = new Set<(frames: readonly AppliedCommand[]) => void>();
   private stopping = false;
   private reconnected = false;
   private loop: Promise<void> | undefined;
   private starting: Promise<void> | undefined;
 
-  /** @param reader a connection of its own: it blocks */
-  constructor(reader: Redis, keys: RedisKeys, onProblem: TransportProblem) {
+  /** @param options.reader a connection of its own: it blocks */
+  constructor(options: {
+    readonly reader: Redis;
+    readonly keys: RedisKeys;
+    readonly sealer: Sealer;
+    readonly onProblem: TransportProblem;
+    readonly onForged: () => void;
+  }) {
+    const { reader } = options;
     this.reader = reader;
-    this.keys = keys;
-    this.onProblem = onProblem;
+    this.keys = options.keys;
+    this.sealer = options.sealer;
+    this.onProblem = options.onProblem;
+    this.onForged = options.onForged;
     reader.on('ready', () => {
       this.reconnected = true;
     });
@@ -146,14 +160,13 @@ export class RedisEventReader {
     return newest?.[0] ?? '0-0';
   }
 
-  private deliver([entryId, flat]: StreamEntry): void {
-    let frames: readonly AppliedCommand[];
-    try {
-      frames = JSON.parse(fieldsOf(flat).get('frames') ?? '') as readonly AppliedCommand[];
-    } catch (cause) {
-      this.onProblem({ message: `entry ${entryId} is not a list of frames; it is dropped`, cause });
+  private deliver([, flat]: StreamEntry): void {
+    const text = this.sealer.open(fieldsOf(flat ?? []).get('frames') ?? '');
+    if (text === undefined) {
+      this.onForged();
       return;
     }
+    const frames = JSON.parse(text) as readonly AppliedCommand[];
     for (const subscriber of this.subscribers) {
       try {
         subscriber(frames);
