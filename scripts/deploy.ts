@@ -1,15 +1,23 @@
 /**
  * Deploys the vault with Hardhat Ignition from one parameter file and the generated artifacts: nothing compiles at run time.
  *
- *   RPC_URL=… DEPLOYER_KEY=0x… node scripts/deploy.ts ignition/parameters/local.json
+ *   RPC_URL=… DEPLOYER_KEY=0x… npm run deploy -- ignition/parameters/local.json [--sources DIRECTORY]
  *
- * With DEPLOYMENT_DIRECTORY set, Ignition keeps its journal there and resumes a deployment that was interrupted.
+ * With --sources it writes what block explorers ask for to show the sources (sources/source-bundle.ts); that needs the contracts compiled. With DEPLOYMENT_DIRECTORY set, Ignition keeps its journal there and resumes a deployment that was interrupted.
  */
 import { readFile } from 'node:fs/promises';
 import { pathToFileURL } from 'node:url';
+import { parseArgs } from 'node:util';
 import type { ArtifactResolver, EIP1193Provider } from '@nomicfoundation/ignition-core';
 import { DeploymentResultType, deploy } from '@nomicfoundation/ignition-core';
-import { createPublicClient, createWalletClient, type Hex, http, type TransactionRequest } from 'viem';
+import {
+  createPublicClient,
+  createWalletClient,
+  type Hex,
+  http,
+  type PublicClient,
+  type TransactionRequest,
+} from 'viem';
 import { privateKeyToAccount } from 'viem/accounts';
 import { vaultModule } from '../ignition/modules/vault.ts';
 import type { DeploymentPlan } from '../ignition/plan.ts';
@@ -158,16 +166,31 @@ function signingProvider(rpcUrl: string, deployerKey: Hex): EIP1193Provider {
 }
 
 async function main(): Promise<void> {
+  const { values, positionals } = parseArgs({ options: { sources: { type: 'string' } }, allowPositionals: true });
   const { RPC_URL: rpcUrl, DEPLOYER_KEY: deployerKey, DEPLOYMENT_DIRECTORY: deploymentDirectory } = process.env;
   if (rpcUrl === undefined || deployerKey === undefined) throw new Error('set RPC_URL and DEPLOYER_KEY');
-  const plan = await readPlan(process.argv[2] ?? LOCAL_PLAN);
+  const plan = await readPlan(positionals[0] ?? LOCAL_PLAN);
   const deployment = await deployPlan({
     rpcUrl,
     deployerKey: deployerKey as Hex,
     plan,
     ...(deploymentDirectory === undefined ? {} : { deploymentDirectory }),
   });
+  if (values.sources !== undefined) {
+    const client = createPublicClient({ transport: http(rpcUrl) });
+    const extension = await readExtension(client, deployment.vault);
+    const deployer = privateKeyToAccount(deployerKey as Hex).address.toLowerCase() as Address;
+    // Only here: running a vault needs no compiler.
+    const { writeSourceBundle } = await import('./sources/source-bundle.ts');
+    await writeSourceBundle({ directory: values.sources, plan, deployer, deployment: { ...deployment, extension } });
+  }
   console.log(JSON.stringify(deployment, undefined, 2));
+}
+
+/** The contract that holds the rest of the vault's code. */
+export async function readExtension(client: PublicClient, vault: Address): Promise<Address> {
+  const extension = await client.readContract({ address: vault, abi: vaultAbi, functionName: 'EXTENSION' });
+  return extension.toLowerCase() as Address;
 }
 
 if (process.argv[1] !== undefined && import.meta.url === pathToFileURL(process.argv[1]).href) await main();
