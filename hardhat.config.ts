@@ -1,3 +1,4 @@
+import { globSync } from 'node:fs';
 import { createRequire } from 'node:module';
 import { fileURLToPath } from 'node:url';
 import hardhatToolboxMochaEthers from '@nomicfoundation/hardhat-toolbox-mocha-ethers';
@@ -13,24 +14,39 @@ const soljsonPath = createRequire(import.meta.url).resolve('solc/soljson.js');
 const YUL_STEPS =
   'dhfoDgvulfnTUtnIf[xa[r]EscLMcCTUtTOntnfDIulLculVcul [j]Tpeulxa[rul]xa[r]cLgvifCTUca[r]LSsTFOtfDnca[r]Iulc]jul[jul] VcTOcul jul:fDnTOcu';
 
+/** Everything that is deployed is compiled together, and nothing else with it: tests and mocks must not change the vault's bytecode. */
+const DEPLOYED = {
+  version: '0.8.37',
+  path: soljsonPath,
+  settings: {
+    evmVersion: 'prague',
+    viaIR: true,
+    optimizer: {
+      enabled: true,
+      runs: 20_000,
+      details: { yul: true, yulDetails: { stackAllocation: true, optimizerSteps: YUL_STEPS } },
+    },
+  },
+};
+
+/** The other pipeline, which takes a tenth of the time, is good enough for what only tests use. */
+const TESTING = { ...DEPLOYED, settings: { evmVersion: 'prague', optimizer: { enabled: true, runs: 200 } } };
+
+/** Libraries are tested as they are deployed; the token that the gas benchmark moves is compiled like the vault. */
+const AS_DEPLOYED = ['contracts/test/Libraries.t.sol'];
+const MEASURED = ['contracts/mocks/TestToken.sol'];
+
+const testFiles = globSync('contracts/{test,mocks}/**/*.sol', { cwd: import.meta.dirname })
+  .map((file) => file.replaceAll('\\', '/'))
+  .filter((file) => !MEASURED.includes(file));
+
 export default defineConfig({
   plugins: [hardhatToolboxMochaEthers],
   solidity: {
-    compilers: [
-      {
-        version: '0.8.37',
-        path: soljsonPath,
-        settings: {
-          evmVersion: 'prague',
-          viaIR: true,
-          optimizer: {
-            enabled: true,
-            runs: 20_000,
-            details: { yul: true, yulDetails: { stackAllocation: true, optimizerSteps: YUL_STEPS } },
-          },
-        },
-      },
-    ],
+    compilers: [DEPLOYED],
+    overrides: Object.fromEntries(
+      testFiles.map((file) => [file, AS_DEPLOYED.includes(file) ? { ...DEPLOYED } : { ...TESTING }]),
+    ),
   },
   paths: {
     sources: 'contracts',

@@ -6,7 +6,7 @@ import { Batches } from "./Batches.sol";
 import { Broken } from "./Ledger.sol";
 
 /// @title Every entry point of the vault, called by those who may and at any time; a call that is refused must have had to be refused.
-contract Actors is Batches {
+abstract contract Actors is Batches {
     uint256 public exits;
     address private immutable _TEST = msg.sender;
 

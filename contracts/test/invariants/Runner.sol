@@ -15,6 +15,7 @@ interface IRunner {
     function sign(uint256 key, bytes32 digest) external pure returns (uint8 v, bytes32 r, bytes32 s);
     function addr(uint256 key) external pure returns (address);
     function recordLogs() external;
+    function getCode(string calldata artifact) external view returns (bytes memory creation);
     function getRecordedLogs() external returns (Log[] memory logs);
 }
 
