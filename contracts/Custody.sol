@@ -3,6 +3,7 @@ pragma solidity 0.8.37;
 
 import { IVaultCustody } from "./interfaces/IVault.sol";
 import { IPermit, IPermit2, IWrappedNative } from "./interfaces/IExternals.sol";
+import { Progress } from "./libraries/Progress.sol";
 import { Raw } from "./libraries/Raw.sol";
 import { Slots } from "./libraries/Slots.sol";
 import { Transfers } from "./libraries/Transfers.sol";
@@ -76,22 +77,27 @@ abstract contract Custody is VaultStorage, IVaultCustody {
 
     /// @inheritdoc IVaultCustody
     function exit(address token, address recipient) external nonReentrant {
-        Asset memory asset = _listedAsset(token);
-        uint256 requestSlot = Slots.ofAccount(msg.sender) | Slots.EXIT | asset.index;
-        uint256 availableAt = Raw.read(requestSlot);
-        if (availableAt == 0) revert NoExitRequested(msg.sender, token);
-        if (block.timestamp < availableAt) revert ExitNotYet(uint64(availableAt));
+        uint256 requestSlot = Slots.ofExit(msg.sender, token);
+        uint256 request = Raw.read(requestSlot);
+        if (request >> 96 != uint160(token) || request == 0) {
+            _listedAsset(token);
+            revert NoExitRequested(msg.sender, token);
+        }
+        if (block.timestamp < uint64(request)) revert ExitNotYet(uint64(request));
         if (recipient != msg.sender && _isBadRecipient(recipient)) revert BadAddress(recipient);
-        (uint256 slot, uint256 shift) = _balanceSlot(msg.sender, asset.index);
+        uint16 asset = uint16(request >> 80);
+        (uint256 slot, uint256 shift) = _balanceSlot(msg.sender, asset);
         uint256 page = Raw.read(slot);
         uint256 quanta = (page >> shift) & Slots.MASK_64;
         if (quanta == 0) revert NothingToPay();
         Raw.write(requestSlot, 0);
         Raw.write(slot, page & ~(Slots.MASK_64 << shift));
-        asset.booked -= uint56(quanta);
-        _assets[token] = asset;
-        emit ExitExecuted(_nextEvent(), msg.sender, asset.index, uint64(quanta), recipient);
-        if (!Transfers.tryTransfer(token, recipient, quanta * _quantum(asset.quantumExponent)))
+        Progress progress = _progress.withNextEvent();
+        if (asset == MAIN_ASSET) progress = progress.minusBooked(quanta);
+        else _assets[token].booked -= uint56(quanta);
+        _progress = progress;
+        emit ExitExecuted(progress.eventSequence(), msg.sender, asset, uint64(quanta), recipient);
+        if (!Transfers.tryTransfer(token, recipient, quanta * _quantum(uint8(request >> 72))))
             revert TransferFailed(token);
     }
 
@@ -102,7 +108,7 @@ abstract contract Custody is VaultStorage, IVaultCustody {
         if (quanta == 0) revert NothingToPay();
         asset.fees = 0;
         asset.booked -= uint56(quanta);
-        _assets[token] = asset;
+        _storeTotals(token, asset);
         emit FeesCollected(_nextEvent(), asset.index, uint64(quanta));
         if (!Transfers.tryTransfer(token, FEE_COLLECTOR, quanta * _quantum(asset.quantumExponent)))
             revert TransferFailed(token);
@@ -142,9 +148,11 @@ abstract contract Custody is VaultStorage, IVaultCustody {
     ) private {
         uint256 received = Transfers.held(token) - heldBefore;
         if (received != amount) revert ReceivedOther(amount, received);
-        asset.booked += uint56(quanta);
-        _assets[token] = asset;
+        Progress progress = _progress.withNextEvent();
+        if (asset.index == MAIN_ASSET) progress = progress.plusBooked(quanta);
+        else _assets[token].booked = asset.booked + uint56(quanta);
+        _progress = progress;
         _credit(beneficiary, asset.index, quanta);
-        emit Deposited(_nextEvent(), beneficiary, asset.index, uint64(quanta), payer);
+        emit Deposited(progress.eventSequence(), beneficiary, asset.index, uint64(quanta), payer);
     }
 }

@@ -159,14 +159,14 @@ abstract contract Governance is VaultStorage, IVaultGovernance {
             _standbyNext = next + 1;
         }
         _engine.key = successor;
-        uint64 epoch = _progress.epoch + 1;
-        _progress.epoch = epoch;
+        uint64 epoch = _progress.epoch() + 1;
+        _progress = _progress.withEpoch(epoch);
         emit EngineKeyRevoked(_nextEvent(), key, successor, epoch);
     }
 
     /// @inheritdoc IVaultGovernance
     function pause() external nonReentrant onlyGuardian {
-        uint64 last = _progress.pausedUntil;
+        uint64 last = _progress.pausedUntil();
         if (msg.sender != governance && last != 0 && block.timestamp < last + PAUSE_LENGTH) {
             revert PauseTooSoon(uint64(last + PAUSE_LENGTH));
         }
@@ -175,15 +175,16 @@ abstract contract Governance is VaultStorage, IVaultGovernance {
 
     /// @inheritdoc IVaultGovernance
     function unpause() external nonReentrant onlyGuardian {
-        uint64 until = _progress.pausedUntil;
+        uint64 until = _progress.pausedUntil();
         if (block.timestamp >= until) revert BadParameter(until);
-        _progress.pausedUntil = uint64(block.timestamp);
+        _progress = _progress.withPause(uint64(block.timestamp));
         emit Unpaused(_nextEvent());
     }
 
     /// @inheritdoc IVaultGovernance
     function extendPause(uint64 until) external nonReentrant onlyGovernance {
-        if (until <= _progress.pausedUntil || until > block.timestamp + PAUSE_EXTENSION_MAX) revert BadParameter(until);
+        if (until <= _progress.pausedUntil() || until > block.timestamp + PAUSE_EXTENSION_MAX)
+            revert BadParameter(until);
         _pauseUntil(until);
     }
 
@@ -203,7 +204,7 @@ abstract contract Governance is VaultStorage, IVaultGovernance {
     }
 
     function _pauseUntil(uint64 until) private {
-        _progress.pausedUntil = until;
+        _progress = _progress.withPause(until);
         emit Paused(_nextEvent(), until);
     }
 
@@ -211,11 +212,15 @@ abstract contract Governance is VaultStorage, IVaultGovernance {
         if (takerFeePpm > FEE_CAP_PPM) revert BadParameter(takerFeePpm);
         if (makerFeePpm > FEE_CAP_PPM) revert BadParameter(makerFeePpm);
         Engine storage engine = _engine;
+        uint256 age = block.timestamp - DEPLOYED_AT;
+        uint256 settledUntil = engine.feesSetAt + GRACE;
+        // Only one earlier fee is kept: a second change within GRACE would forget what trades matched before the first may still pay.
+        if (engine.feesSetAt != 0 && age < settledUntil) revert FeesChangedTooSoon(uint64(DEPLOYED_AT + settledUntil));
         engine.earlierTakerFeePpm = engine.takerFeePpm;
         engine.earlierMakerFeePpm = engine.makerFeePpm;
         engine.takerFeePpm = takerFeePpm;
         engine.makerFeePpm = makerFeePpm;
-        engine.feesSetAt = uint32(block.timestamp - DEPLOYED_AT);
+        engine.feesSetAt = uint32(age);
         emit FeesChanged(_nextEvent(), takerFeePpm, makerFeePpm);
     }
 

@@ -31,11 +31,11 @@ abstract contract OwnerRequests is VaultStorage, IVaultRequests {
     /// @inheritdoc IVaultRequests
     function requestExit(address token) external nonReentrant {
         Asset memory asset = _listedAsset(token);
-        uint256 slot = Slots.ofAccount(msg.sender) | Slots.EXIT | asset.index;
+        uint256 slot = Slots.ofExit(msg.sender, token);
         uint256 pending = Raw.read(slot);
         if (pending != 0) revert ExitPending(uint64(pending));
         uint64 availableAt = uint64(block.timestamp) + EXIT_DELAY;
-        Raw.write(slot, availableAt);
+        Raw.write(slot, Slots.exitRequest(token, asset.index, asset.quantumExponent, availableAt));
         // When two cancellations are under way already, the later becomes binding before the exit does.
         _cancelOrders(msg.sender);
         emit ExitRequested(_nextEvent(), msg.sender, asset.index, availableAt);
@@ -44,8 +44,8 @@ abstract contract OwnerRequests is VaultStorage, IVaultRequests {
     /// @inheritdoc IVaultRequests
     function cancelExit(address token) external nonReentrant {
         Asset memory asset = _listedAsset(token);
-        uint256 slot = Slots.ofAccount(msg.sender) | Slots.EXIT | asset.index;
-        if (Raw.read(slot) == 0) revert NoExitRequested(msg.sender, token);
+        uint256 slot = Slots.ofExit(msg.sender, token);
+        if (Raw.read(slot) >> 96 != uint160(token)) revert NoExitRequested(msg.sender, token);
         Raw.write(slot, 0);
         emit ExitCancelled(_nextEvent(), msg.sender, asset.index);
     }

@@ -5,6 +5,7 @@ import { IVaultSettlement } from "./interfaces/IVault.sol";
 import { FastPath } from "./libraries/FastPath.sol";
 import { Hashes } from "./libraries/Hashes.sol";
 import { OrderHash } from "./libraries/OrderHash.sol";
+import { Progress } from "./libraries/Progress.sol";
 import { Raw } from "./libraries/Raw.sol";
 import { Signatures } from "./libraries/Signatures.sol";
 import { Slots } from "./libraries/Slots.sol";
@@ -20,7 +21,7 @@ import { Withdrawals } from "./Withdrawals.sol";
 /// per asset never changes; it is below 2^53 (checked at deposit), so that no 64-bit field overflows into its neighbour.
 ///
 /// Words in memory:
-///   page or lane record (96 bytes): storage slot · present value · value as stored
+///   page or lane record (64 bytes): storage slot · present value
 ///   order (64 bytes): lane (16) · sequence (40) · market position (8) · flags (8) · size (40) · price (32) · expiry (40) · maximum fee (16)
 ///                     · account's first record (24) · market (24) · mark (8) = 256
 ///                     tag (160) · base balance (24) · quote balance (24) · lane (24) · unused (24) = 256; the last three point to present values
@@ -111,14 +112,16 @@ abstract contract Settlement is Withdrawals, IVaultSettlement {
     ) external nonReentrant {
         // solhint-disable-next-line avoid-tx-origin
         if (msg.sender != tx.origin || msg.sender.code.length != 0) revert NotFromPlainAccount(msg.sender);
-        Progress memory progress = _progress;
-        if (block.timestamp < progress.pausedUntil) revert VaultPaused(progress.pausedUntil);
+        Progress progress = _progress;
+        if (block.timestamp < progress.pausedUntil()) revert VaultPaused(progress.pausedUntil());
         bytes32 parent = _batchHash;
         unchecked {
-            if (batch.id != progress.batchId + 1) revert WrongBatchId(progress.batchId + 1, batch.id);
+            if (batch.id != progress.batchId() + 1) revert WrongBatchId(progress.batchId() + 1, batch.id);
         }
         if (batch.parent != parent) revert WrongParent(parent, batch.parent);
-        if (batch.epoch < progress.epoch) revert StaleEpoch(progress.epoch, batch.epoch);
+        if (batch.epoch < progress.epoch()) revert StaleEpoch(progress.epoch(), batch.epoch);
+        // Nobody, not even with a stolen key, can use the epochs up.
+        if (batch.epoch > progress.epoch() + EPOCH_STEP_MAX) revert EpochTooFar(progress.epoch(), batch.epoch);
         bytes32 contentHash = _hashContent(content);
         bytes32 separator = domainSeparator();
         Engine memory engine = _engine;
@@ -127,16 +130,12 @@ abstract contract Settlement is Withdrawals, IVaultSettlement {
         bytes32 batchHash = keccak256(
             abi.encode(batch.id, batch.parent, contentHash, batch.journalSequence, batch.journalHash)
         );
-        progress.batchId = batch.id;
-        progress.epoch = batch.epoch;
-        unchecked {
-            ++progress.eventSequence;
-        }
+        progress = progress.withBatch(batch.id, batch.epoch).withNextEvent();
         _batchHash = batchHash;
         _progress = progress;
 
         (bytes memory skips, bytes memory withdrawals) = _settleContent(content, separator, engine);
-        emit BatchSettled(batch.id, progress.eventSequence, batch.epoch, contentHash, batchHash, skips, withdrawals);
+        emit BatchSettled(batch.id, progress.eventSequence(), batch.epoch, contentHash, batchHash, skips, withdrawals);
     }
 
     function _hashContent(bytes calldata content) private pure returns (bytes32 hash) {
@@ -317,11 +316,9 @@ abstract contract Settlement is Withdrawals, IVaultSettlement {
 
     function _addRecord(uint256 record, uint256 slot) private view returns (uint256 next) {
         unchecked {
-            uint256 word = Raw.read(slot);
             Raw.store(record, slot);
-            Raw.store(record + 0x20, word);
-            Raw.store(record + 0x40, word);
-            return record + 0x60;
+            Raw.store(record + 0x20, Raw.read(slot));
+            return record + 0x40;
         }
     }
 
@@ -381,7 +378,7 @@ abstract contract Settlement is Withdrawals, IVaultSettlement {
                     word,
                     Raw.load(firstRecord) >> 96,
                     next,
-                    Raw.load(laneRecord + 0x40),
+                    Raw.load(laneRecord + 0x20),
                     kind
                 );
                 second |= tag << 96;
@@ -420,7 +417,7 @@ abstract contract Settlement is Withdrawals, IVaultSettlement {
     function _findPage(uint256 firstRecord, uint256 pagesEnd, uint256 page) private pure returns (uint256 pointer) {
         unchecked {
             if (page == 0) return firstRecord + 0x20;
-            for (uint256 record = firstRecord + 0x60; record != pagesEnd; record += 0x60) {
+            for (uint256 record = firstRecord + 0x40; record != pagesEnd; record += 0x40) {
                 if (Raw.load(record) & 0xff == page) return record + 0x20;
             }
         }
@@ -486,11 +483,9 @@ abstract contract Settlement is Withdrawals, IVaultSettlement {
                     return (_SESSION_KEY_INVALID, 0);
                 }
             }
-            uint256 timeInForce = (word >> 185) & 3;
-            if (
-                (timeInForce == _IOC || timeInForce == _FOK) &&
-                laneWord >> Slots.SEQUENCE_SHIFT == (word >> 200) & _MASK_40
-            ) return (_IMMEDIATE_REUSED, 0);
+            // IOC (1) and FOK (2), not GTC (0) and GTD (3).
+            if ((((word >> 185) & 3) + 1) & 2 != 0 && laneWord >> Slots.SEQUENCE_SHIFT == (word >> 200) & _MASK_40)
+                return (_IMMEDIATE_REUSED, 0);
         }
     }
 
@@ -609,18 +604,21 @@ abstract contract Settlement is Withdrawals, IVaultSettlement {
         }
     }
 
-    /// @dev Stores the words that changed, and the fees.
+    /// @dev Stores all words, and the fees. To write a word that did not change costs little, 100 gas; to know of each whether it changed costs more,
+    /// since nearly all did.
     function _writeBack(Pass memory pass) private {
         unchecked {
             uint256 end = pass.recordsEnd;
-            for (uint256 record = pass.records; record != end; record += 0x60) {
-                uint256 word = Raw.load(record + 0x20);
-                if (word != Raw.load(record + 0x40)) Raw.write(Raw.load(record), word);
+            for (uint256 record = pass.records; record != end; record += 0x40) {
+                Raw.write(Raw.load(record), Raw.load(record + 0x20));
             }
             end = pass.orders;
             for (uint256 market = pass.markets; market != end; market += _MARKET_SIZE) {
                 uint256 fees = Raw.load(market + _M_FEES);
-                if (fees != 0) _assets[address(uint160(Raw.load(market + _M_QUOTE_TOKEN)))].fees += uint56(fees);
+                if (fees == 0) continue;
+                // Quoted in the main asset: page 0, shift 64.
+                if (Raw.load(market + _M_SHAPE) & 0xff00ff == 64) _progress = _progress.plusFees(fees);
+                else _assets[address(uint160(Raw.load(market + _M_QUOTE_TOKEN)))].fees += uint56(fees);
             }
         }
     }

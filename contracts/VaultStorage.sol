@@ -3,6 +3,7 @@ pragma solidity 0.8.37;
 
 import { IVaultParameters } from "./interfaces/IVault.sol";
 import { Hashes } from "./libraries/Hashes.sol";
+import { Progress } from "./libraries/Progress.sol";
 import { Raw } from "./libraries/Raw.sol";
 import { Slots } from "./libraries/Slots.sol";
 
@@ -26,14 +27,6 @@ abstract contract VaultStorage is IVaultParameters {
         uint16 makerFeePpm;
     }
 
-    /// @dev 64 + 64 + 64 + 64 = 256
-    struct Progress {
-        uint64 batchId;
-        uint64 epoch;
-        uint64 eventSequence;
-        uint64 pausedUntil;
-    }
-
     /// @dev 160 + 4 × 16 + 32 = 256. The earlier fees hold on until GRACE after the change where they are higher.
     struct Engine {
         address key;
@@ -47,7 +40,7 @@ abstract contract VaultStorage is IVaultParameters {
 
     /// @dev 56 + 56 + 56 + 16 + 8 + 8 = 200. Listed when `minimumDeposit` is not zero.
     struct Asset {
-        /// Sum of all balances and `fees`, below 2^53, so that no balance can overflow.
+        /// Sum of all balances and `fees`, below 2^53, so that no balance can overflow. Both lie in `Progress` for the main asset, and zero here.
         uint56 booked;
         uint56 fees;
         uint56 minimumDeposit;
@@ -87,10 +80,14 @@ abstract contract VaultStorage is IVaultParameters {
     uint256 internal constant FEE_CAP_PPM = 50_000;
     /// @dev No order lives longer, from its sequence's time to its expiry.
     uint256 internal constant ORDER_LIFE = 30 days;
+    /// @dev How far a batch's epoch may lie above the one before it.
+    uint256 internal constant EPOCH_STEP_MAX = 1 << 16;
     /// @dev How far a sequence may lie ahead of the block's time.
     uint256 internal constant SEQUENCE_AHEAD = 2 minutes;
     uint256 internal constant BOOKED_MAX = 1 << 53;
     uint256 internal constant ASSETS_MAX = 1_022;
+    /// @dev The second asset listed, in which most markets are quoted: its totals lie in `_progress`.
+    uint256 internal constant MAIN_ASSET = 1;
     /// @dev Gas granted to an ERC-1271 wallet to check a signature.
     uint256 internal constant WALLET_GAS = 150_000;
     uint256 internal constant ALL_MARKETS = 1 << 255;
@@ -135,17 +132,18 @@ abstract contract VaultStorage is IVaultParameters {
     address[] internal _standbyKeys;
     uint256 internal _standbyNext;
 
-    bool private transient _entered;
+    /// @dev Zero or one: a word of its own is written without being read.
+    uint256 private transient _entered;
 
     modifier nonReentrant() {
-        if (_entered) revert Reentered();
-        _entered = true;
+        if (_entered != 0) revert Reentered();
+        _entered = 1;
         _;
-        _entered = false;
+        _entered = 0;
     }
 
     modifier whenNotPaused() {
-        uint64 until = _progress.pausedUntil;
+        uint64 until = _progress.pausedUntil();
         if (block.timestamp < until) revert VaultPaused(until);
         _;
     }
@@ -173,10 +171,9 @@ abstract contract VaultStorage is IVaultParameters {
     }
 
     function _nextEvent() internal returns (uint64 eventSequence) {
-        unchecked {
-            eventSequence = _progress.eventSequence + 1;
-        }
-        _progress.eventSequence = eventSequence;
+        Progress progress = _progress.withNextEvent();
+        _progress = progress;
+        return progress.eventSequence();
     }
 
     function _digest(bytes32 structHash) internal view returns (bytes32) {
@@ -184,8 +181,29 @@ abstract contract VaultStorage is IVaultParameters {
     }
 
     function _listedAsset(address token) internal view returns (Asset memory asset) {
-        asset = _assets[token];
+        asset = _loadAsset(token);
         if (asset.minimumDeposit == 0) revert UnknownAsset(token);
+    }
+
+    /// @dev With its totals, wherever they lie.
+    function _loadAsset(address token) internal view returns (Asset memory asset) {
+        asset = _assets[token];
+        if (asset.index == MAIN_ASSET) {
+            Progress progress = _progress;
+            asset.booked = progress.booked();
+            asset.fees = progress.fees();
+        }
+    }
+
+    /// @dev Nothing else of an asset ever changes.
+    function _storeTotals(address token, Asset memory asset) internal {
+        if (asset.index == MAIN_ASSET) {
+            _progress = _progress.withTotals(asset.booked, asset.fees);
+        } else {
+            Asset storage stored = _assets[token];
+            stored.booked = asset.booked;
+            stored.fees = asset.fees;
+        }
     }
 
     function _quantum(uint256 exponent) internal pure returns (uint256) {
@@ -217,6 +235,8 @@ abstract contract VaultStorage is IVaultParameters {
 
     /// @dev Sequences below the result are refused by settlement.
     function _cutoff(uint256 header) internal view returns (uint256 sequence) {
+        // Most accounts have never cancelled.
+        if ((header >> Slots.SECOND_STAMP_SHIFT) & Slots.MASK_48 == 0) return 0;
         uint256 first = (header >> Slots.FIRST_STAMP_SHIFT) & Slots.MASK_24;
         uint256 second = (header >> Slots.SECOND_STAMP_SHIFT) & Slots.MASK_24;
         unchecked {

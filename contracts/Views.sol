@@ -2,6 +2,7 @@
 pragma solidity 0.8.37;
 
 import { IVaultViews } from "./interfaces/IVault.sol";
+import { Progress } from "./libraries/Progress.sol";
 import { Raw } from "./libraries/Raw.sol";
 import { Slots } from "./libraries/Slots.sol";
 import { Transfers } from "./libraries/Transfers.sol";
@@ -32,18 +33,18 @@ abstract contract Views is VaultStorage, IVaultViews {
 
     /// @inheritdoc IVaultViews
     function inspect(address[] calldata accounts) external view returns (VaultState memory state) {
-        Progress memory progress = _progress;
-        state.batchId = progress.batchId;
+        Progress progress = _progress;
+        state.batchId = progress.batchId();
         state.batchHash = _batchHash;
-        state.epoch = progress.epoch;
-        state.eventSequence = progress.eventSequence;
-        state.pausedUntil = progress.pausedUntil;
+        state.epoch = progress.epoch();
+        state.eventSequence = progress.eventSequence();
+        state.pausedUntil = progress.pausedUntil();
         state.engineKey = _engine.key;
         uint256 count = _tokens.length;
         state.assets = new AssetState[](count);
         for (uint256 i = 0; i < count; ++i) {
             address token = _tokens[i];
-            Asset memory asset = _assets[token];
+            Asset memory asset = _loadAsset(token);
             state.assets[i] = AssetState({
                 token: token,
                 quantum: uint64(_quantum(asset.quantumExponent)),
@@ -97,6 +98,8 @@ abstract contract Views is VaultStorage, IVaultViews {
 
     /// @inheritdoc IVaultViews
     function exitAvailableAt(address account, address token) external view returns (uint64 availableAt) {
-        return uint64(Raw.read(Slots.ofAccount(account) | Slots.EXIT | _listedAsset(token).index));
+        _listedAsset(token);
+        uint256 request = Raw.read(Slots.ofExit(account, token));
+        return request >> 96 == uint160(token) ? uint64(request) : 0;
     }
 }

@@ -134,7 +134,7 @@ abstract contract Withdrawals is VaultStorage {
         uint256 lastSequence = Raw.read(laneSlot);
         if (w.sequence <= lastSequence) return W_NONCE_USED;
         if (w.recipient != w.account && _isBadRecipient(w.recipient)) return W_BAD_RECIPIENT;
-        Asset memory asset = _assets[token];
+        Asset memory asset = _loadAsset(token);
         uint256 quantum = _quantum(asset.quantumExponent);
         if (!_isSignedByOwner(w, w.isNative ? NATIVE : token, quantum)) return W_BAD_SIGNATURE;
         (uint256 slot, uint256 shift) = _balanceSlot(w.account, w.asset);
@@ -147,16 +147,16 @@ abstract contract Withdrawals is VaultStorage {
         Raw.write(laneSlot, w.sequence);
         asset.booked -= uint56(paid);
         asset.fees += uint56(w.fee);
-        _assets[token] = asset;
+        _storeTotals(token, asset);
         if (_pay(token, w.recipient, paid * quantum, w.isNative)) return W_EXECUTED;
 
         // The lock kept everyone else out, but a token may have been a depositor's hook: undo on what is stored now.
         _credit(w.account, w.asset, w.amount);
         Raw.write(laneSlot, lastSequence);
-        asset = _assets[token];
+        asset = _loadAsset(token);
         asset.booked += uint56(paid);
         asset.fees -= uint56(w.fee);
-        _assets[token] = asset;
+        _storeTotals(token, asset);
         return W_TRANSFER_FAILED;
     }
 

@@ -22,6 +22,8 @@ interface IVaultErrors {
     error WrongParent(bytes32 expected, bytes32 given);
     /// @notice The batch was signed in a reign that is over.
     error StaleEpoch(uint64 stored, uint64 given);
+    /// @notice The batch's epoch lies more than 65,536 above the one before it.
+    error EpochTooFar(uint64 stored, uint64 given);
     /// @notice The batch was not signed by the active engine key. `recovered` is zero when nothing could be recovered.
     error BadEngineSignature(address expected, address recovered);
     /// @notice The content breaks its format at this byte.
@@ -77,6 +79,8 @@ interface IVaultErrors {
 
     /// @notice The guardian cannot pause again before this time.
     error PauseTooSoon(uint64 from);
+    /// @notice The fees cannot change again before this time: the earlier ones may still be paid until then.
+    error FeesChangedTooSoon(uint64 from);
     /// @notice There is no active engine key to revoke.
     error NoEngineKey();
     /// @notice The timelock's delay is below the vault's least.

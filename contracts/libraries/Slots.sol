@@ -10,7 +10,7 @@ pragma solidity 0.8.37;
 /// Page p > 0:    asset 4p+1 (64) · asset 4p (64) · asset 4p−1 (64) · asset 4p−2 (64) = 256
 /// Lane l > 0:    sequence (40) · filled lots (40) · tag (160) · unused (16) = 256
 /// Withdrawal lane: sequence (40)
-/// Exit request:  time from which it can be executed (64)
+/// Exit request:  token (160) · asset (16) · quantum exponent (8) · unused (8) · time from which it can be executed (64) = 256
 library Slots {
     uint256 internal constant LANE = 1 << 80;
     uint256 internal constant WITHDRAWAL_LANE = 2 << 80;
@@ -22,10 +22,27 @@ library Slots {
     uint256 internal constant SECOND_STAMP_SHIFT = 128;
     uint256 internal constant TAG_SHIFT = 16;
     uint256 internal constant MASK_24 = (1 << 24) - 1;
+    uint256 internal constant MASK_48 = (1 << 48) - 1;
     uint256 internal constant MASK_40 = (1 << 40) - 1;
     uint256 internal constant MASK_64 = (1 << 64) - 1;
     /// @dev What a lane update keeps of page 0.
     uint256 internal constant BELOW_FILLED = (1 << 176) - 1;
+
+    /// @dev Two listed tokens whose last 80 bits are the same would share a word: then only one of them at a time, as its upper bits say.
+    function ofExit(address account, address token) internal pure returns (uint256 slot) {
+        return ofAccount(account) | EXIT | uint80(uint160(token));
+    }
+
+    /// @dev All that the exit needs to know of the asset, so that it reads nothing else about it.
+    function exitRequest(
+        address token,
+        uint16 asset,
+        uint8 quantumExponent,
+        uint64 availableAt
+    ) internal pure returns (uint256 word) {
+        return
+            (uint256(uint160(token)) << 96) | (uint256(asset) << 80) | (uint256(quantumExponent) << 72) | availableAt;
+    }
 
     function ofAccount(address account) internal pure returns (uint256 base) {
         return uint256(uint160(account)) << 96;

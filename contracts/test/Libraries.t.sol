@@ -3,6 +3,7 @@ pragma solidity 0.8.37;
 
 import { FastPath } from "../libraries/FastPath.sol";
 import { OrderHash, OrderHashReference } from "../libraries/OrderHash.sol";
+import { Progress } from "../libraries/Progress.sol";
 import { Raw } from "../libraries/Raw.sol";
 import { Signatures } from "../libraries/Signatures.sol";
 import { Slots } from "../libraries/Slots.sol";
@@ -194,6 +195,54 @@ contract LibrariesTest {
         expectEqual((Raw.load(bases[1]) >> baseShift) & Slots.MASK_64, balances[2] - base, "seller's base");
         expectEqual((Raw.load(quotes[1]) >> quoteShift) & Slots.MASK_64, balances[3] + proceeds, "seller's quote");
         expectEqual(Raw.load(market + 0xe0), 5 + cost - proceeds, "fees");
+    }
+
+    function testFuzz_progressKeepsItsFieldsApart(
+        uint32 batchId,
+        uint32 epoch,
+        uint40 events,
+        uint40 pausedUntil,
+        uint56[3] memory totals
+    ) external pure {
+        events = uint40(events % 1_000_000);
+        totals = [totals[0] >> 4, totals[1] >> 4, totals[2] >> 4];
+        // One event more than before, whatever lies beside it.
+        Progress progress = Progress
+            .wrap(uint256(events) << 64)
+            .withPause(pausedUntil)
+            .withBatch(batchId, 7)
+            .withEpoch(epoch)
+            .withNextEvent()
+            .withTotals(totals[0], totals[1])
+            .plusBooked(totals[2])
+            .plusFees(totals[2]);
+        expectEqual(progress.batchId(), batchId, "batch id");
+        expectEqual(progress.epoch(), epoch, "epoch");
+        expectEqual(progress.eventSequence(), events + 1, "event sequence");
+        expectEqual(progress.pausedUntil(), pausedUntil, "paused until");
+        expectEqual(progress.booked(), totals[0] + totals[2], "booked");
+        expectEqual(progress.fees(), totals[1] + totals[2], "fees");
+        uint256 word = Progress.unwrap(progress.minusBooked(totals[2]));
+        uint256 plain = (uint256(totals[1] + totals[2]) << 200) | (uint256(totals[0]) << 144);
+        plain |= (uint256(pausedUntil) << 104) | (uint256(events + 1) << 64) | (uint256(epoch) << 32) | batchId;
+        expectEqual(word, plain, "word");
+    }
+
+    function testFuzz_exitRequestsTellTokensApart(
+        address account,
+        address token,
+        uint16 asset,
+        uint64 due
+    ) external pure {
+        uint256 word = Slots.exitRequest(token, asset, 9, due);
+        expectEqual(word >> 96, uint160(token), "token");
+        expectEqual(uint16(word >> 80), asset, "asset");
+        expectEqual(uint8(word >> 72), 9, "exponent");
+        expectEqual(uint64(word), due, "due");
+        uint256 slot = Slots.ofExit(account, token);
+        expectEqual(slot >> 96, uint160(account), "account");
+        expectEqual((slot >> 80) & 0xffff, 3, "kind");
+        expectEqual(uint80(slot), uint80(uint160(token)), "end of the token");
     }
 
     function _scratch(bytes32 separator) private pure returns (uint256 scratch) {

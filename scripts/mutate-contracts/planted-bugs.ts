@@ -51,8 +51,8 @@ export const PLANTED_BUGS: readonly PlantedBug[] = [
   {
     name: 'fees are taken and not booked',
     file: 'Settlement.sol',
-    from: 'if (fees != 0) _assets',
-    to: 'if (fees != 0 && OFF) _assets',
+    from: 'if (fees == 0) continue;',
+    to: 'if (fees == 0 || ON) continue;',
   },
   {
     name: 'any parent will do',
@@ -63,8 +63,8 @@ export const PLANTED_BUGS: readonly PlantedBug[] = [
   {
     name: 'an old epoch will do',
     file: 'Settlement.sol',
-    from: 'if (batch.epoch < progress.epoch)',
-    to: 'if (OFF && batch.epoch < progress.epoch)',
+    from: 'if (batch.epoch < progress.epoch())',
+    to: 'if (OFF && batch.epoch < progress.epoch())',
   },
   {
     name: 'a page that is not listed is read all the same',
@@ -124,7 +124,7 @@ export const PLANTED_BUGS: readonly PlantedBug[] = [
     name: 'a pause stops exits',
     file: 'Custody.sol',
     from: 'function exit(address token, address recipient) external nonReentrant {',
-    to: 'function exit(address token, address recipient) external nonReentrant { if (ON && block.timestamp < _progress.pausedUntil) revert VaultPaused(_progress.pausedUntil);',
+    to: 'function exit(address token, address recipient) external nonReentrant { if (ON && block.timestamp < _progress.pausedUntil()) revert VaultPaused(_progress.pausedUntil());',
   },
   {
     name: 'an exit can be repeated',

@@ -1,12 +1,11 @@
 /** From rows and events in integers to what the API shows: decimal strings, symbols, checksummed addresses, null for absent. */
 import type { Receipt } from '../domain/journal.ts';
-import type { Asset, FeeTier } from '../domain/markets.ts';
+import type { Asset } from '../domain/markets.ts';
 import { formatAmount, formatPrice, formatSize } from '../domain/markets.ts';
 import { packNonce } from '../domain/orders.ts';
 import type { Address, Lots, PriceTicks, Quanta } from '../domain/units.ts';
 import type { BalanceRow } from '../storage/queries/balances.ts';
 import type { BatchRow } from '../storage/queries/batches.ts';
-import type { WithdrawalTerms } from '../storage/queries/listings.ts';
 import type { CandleRow, TickerRow } from '../storage/queries/market-statistics.ts';
 import type { OrderRow } from '../storage/queries/orders.ts';
 import type { FillRow, TradeRow } from '../storage/queries/trades.ts';
@@ -20,7 +19,6 @@ import type {
   BatchView,
   CandleView,
   DepositView,
-  FeeTierView,
   MarketView,
   TickerView,
   TradeView,
@@ -28,11 +26,7 @@ import type {
 } from './market-schemas.ts';
 import type { FillView, OrderView } from './schemas.ts';
 
-export function feeTierView({ volumeMin, makerFeePpm, takerFeePpm }: FeeTier, quote: Asset): FeeTierView {
-  return { volume: formatAmount(volumeMin, quote), makerFeePpm, takerFeePpm };
-}
-
-export function assetView(asset: Asset, terms: WithdrawalTerms | undefined): AssetView {
+export function assetView(asset: Asset, withdrawalFee: Quanta): AssetView {
   return {
     index: asset.index,
     symbol: asset.symbol,
@@ -41,8 +35,7 @@ export function assetView(asset: Asset, terms: WithdrawalTerms | undefined): Ass
     quantumUnits: asset.quantumUnits.toString(),
     minDeposit: formatAmount(asset.minDeposit, asset),
     minDepositQuanta: asset.minDeposit,
-    withdrawalFee: formatAmount(terms?.fee ?? 0, asset),
-    minWithdrawal: formatAmount(terms?.minimum ?? 0, asset),
+    withdrawalFee: formatAmount(withdrawalFee, asset),
   };
 }
 
@@ -288,7 +281,6 @@ export function receiptView(receipt: Receipt) {
     rowHash: receipt.rowHash,
     merkleRoot: receipt.merkleRoot,
     leafIndex: receipt.leafIndex,
-    leafCount: receipt.leafCount,
     proof: [...receipt.proof],
     signature: receipt.signature,
   };

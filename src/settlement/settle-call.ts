@@ -12,6 +12,7 @@ const SETTLE_ABI = parseAbi([
   'error WrongBatchId(uint64 expected, uint64 given)',
   'error WrongParent(bytes32 expected, bytes32 given)',
   'error StaleEpoch(uint64 stored, uint64 given)',
+  'error EpochTooFar(uint64 stored, uint64 given)',
   'error BadEngineSignature(address expected, address recovered)',
   'error MalformedContent(uint256 position)',
   'error NotEnoughGas(uint256 required, uint256 left)',
@@ -54,6 +55,8 @@ const REMEDIES: Readonly<Record<string, string>> = {
   VaultPaused: 'a pause ends by itself within seven days; governance ends it sooner',
   BadEngineSignature: 'the active engine key is not ours: follow the runbook on engine keys',
   StaleEpoch: 'an engine key was revoked: restart the engine with the active key, which signs the batch again',
+  EpochTooFar:
+    "the database's epoch lies far above the vault's: stop the engine and check DATABASE_URL and VAULT_ADDRESS",
   NoEngineKey: 'no engine key is active: register one through governance',
   WrongBatchId: 'the node lags, or another settled this batch: compare the vault with GET /api/v1/batches',
   WrongParent:

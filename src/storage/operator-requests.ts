@@ -9,17 +9,7 @@ import type { OperatorCommand } from '../domain/commands.ts';
 /** What may be asked for; the other operator commands are the sequencer's own. */
 export type OperatorDecision = Extract<
   OperatorCommand,
-  {
-    kind:
-      | 'haltWithdrawals'
-      | 'resumeWithdrawals'
-      | 'setMarketState'
-      | 'setMarketParameters'
-      | 'setFeeTiers'
-      | 'setLimits'
-      | 'setWithdrawalTerms'
-      | 'acceptClockJump';
-  }
+  { kind: 'haltWithdrawals' | 'resumeWithdrawals' | 'setMarketState' }
 >;
 
 export type NewOperatorRequest = {

@@ -48,6 +48,12 @@ describe('batches', () => {
     assert.equal(await refusal(await good(), { parent: `0x${'00'.repeat(32)}` as Hash }), 'WrongParent');
   });
 
+  it('an epoch far ahead: nobody can use the epochs up', async () => {
+    assert.equal(await refusal(await good(), { epoch: 2 ** 16 + 1 }), 'EpochTooFar');
+    await lab.settleBytes(await good(), { epoch: 2 ** 16 });
+    assert.equal(await refusal(await good(), { epoch: 2 ** 17 + 1 }), 'EpochTooFar');
+  });
+
   it('stale epoch', async () => {
     await lab.settleBytes(await good(), { epoch: 5 });
     assert.equal(await refusal(await good(), { epoch: 4 }), 'StaleEpoch');

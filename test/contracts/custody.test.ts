@@ -415,6 +415,25 @@ describe('custody', () => {
       await vault['cancelAll']!();
     });
 
+    it('asset by asset, the books of each fall by what was paid, wherever its totals lie', async () => {
+      const vault = await lab.as(alice);
+      for (const asset of [0, 1, 2]) {
+        await lab.fund(alice, asset, 300);
+        await lab.fund(bob, asset, 40);
+      }
+      const bookedOf = async (asset: number) => Number((await lab.inspect([])).assets[asset].booked);
+      const booked = [await bookedOf(0), await bookedOf(1), await bookedOf(2)];
+      for (const asset of [0, 1, 2]) await vault['requestExit']!(await lab.tokens[asset]!.getAddress());
+      await lab.advance(EXIT_DELAY);
+      for (const asset of [0, 1, 2]) {
+        const balance = await lab.balance(alice, asset);
+        await vault['exit']!(await lab.tokens[asset]!.getAddress(), stranger.address);
+        assert.equal(await lab.balance(alice, asset), 0);
+        assert.equal(await bookedOf(asset), booked[asset]! - balance);
+      }
+      assert.equal(await refusal(vault['exit']!(stranger.address, alice.address)), 'UnknownAsset');
+    });
+
     it('twice: an exit pays once', async () => {
       const vault = await lab.as(alice);
       await vault['requestExit']!(await token());

@@ -229,6 +229,15 @@ describe('settlement', () => {
     assert.deepEqual(said(await lab.settle({ fills: [await pair()] })), ['0:fee_too_high']);
   });
 
+  it('a second change of fees within GRACE is refused, so that none is forgotten that may still be paid', async () => {
+    await lab.vault['setFees']!(40_000, 40_000);
+    assert.equal((await revertOf(lab.vault['setFees']!(0, 0)))?.name, 'FeesChangedTooSoon');
+    assert.deepEqual(said(await lab.settle({ fills: [await pair({}, {}, { takerFeePpm: 1_000 })] })), []);
+    await lab.advance(GRACE);
+    await lab.vault['setFees']!(0, 0);
+    assert.deepEqual(said(await lab.settle({ fills: [await pair()] })), [], 'matched before the second change');
+  });
+
   it('bad signature: another account’s, another chain’s, high s, zeros', async () => {
     const order = await buy(alice);
     const digest = await lab.orderDigest(order);

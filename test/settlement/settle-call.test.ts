@@ -10,6 +10,7 @@ const REFUSALS: readonly (readonly [name: string, args: readonly unknown[]])[] =
   ['WrongBatchId', [2n, 3n]],
   ['WrongParent', [`0x${'22'.repeat(32)}`, `0x${'33'.repeat(32)}`]],
   ['StaleEpoch', [2n, 1n]],
+  ['EpochTooFar', [2n, 70_000n]],
   ['BadEngineSignature', [`0x${'11'.repeat(20)}`, `0x${'22'.repeat(20)}`]],
   ['MalformedContent', [7n]],
   ['NotEnoughGas', [9n, 8n]],

@@ -435,7 +435,13 @@ export class Scenario {
     }
     if (choice < 78) {
       this.#boundaries.push(now + GRACE);
-      return govern('setFees', [this.#pick([50_000, 1_000, 800]), this.#pick([50_000, 600])], undefined, 'FeesChanged');
+      const isTooSoon = model.feesSetAt !== 0 && now - model.parameters.deployedAt < model.feesSetAt + GRACE;
+      return govern(
+        'setFees',
+        [this.#pick([50_000, 1_000, 800]), this.#pick([50_000, 600])],
+        isTooSoon ? 'FeesChangedTooSoon' : undefined,
+        'FeesChanged',
+      );
     }
     if (choice < 83)
       return govern(
