@@ -1,11 +1,12 @@
 /**
  * `npm run generate`: writes ABIs and creation code of the deployed contracts into src/chain/generated, so that nothing compiles at run
- * time. Compiles first. A test holds the files against what this script would write.
+ * time, and docs/contracts-reference.md. Compiles first. Tests hold the files against what this script would write.
  */
 import { mkdir, readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { pathToFileURL } from 'node:url';
 import { PROJECT_DIRECTORY, runCommand } from './run-command.ts';
+import { REFERENCE_DOCUMENT, referenceDocument } from './sources/reference.ts';
 
 /** Contracts by the name of their file in src/chain/generated. */
 const CONTRACTS: readonly { readonly file: string; readonly name: string; readonly source: string }[] = [
@@ -64,6 +65,7 @@ async function main(): Promise<void> {
   if (compile.exitCode !== 0) throw new Error('the contracts do not compile; see above');
   await mkdir(GENERATED_DIRECTORY, { recursive: true });
   for (const [file, text] of await generateFiles()) await writeFile(join(GENERATED_DIRECTORY, file), text);
+  await writeFile(REFERENCE_DOCUMENT, await referenceDocument());
 }
 
 if (process.argv[1] !== undefined && import.meta.url === pathToFileURL(process.argv[1]).href) await main();

@@ -101,7 +101,9 @@ async function measureFault(world: World, judge: Judge, name: string, inject: Fa
   const mark = await judge.mark();
   const injections = await inject(world);
   const liftedMs = performance.now();
-  const trade = await within(180_000, 'a trade after the fault', world.traffic.nextTrade());
+  const trade = await within(180_000, 'a trade after the fault', world.traffic.nextTrade()).catch((cause: unknown) => {
+    throw new Error(`${String(cause)}; the last request failed with ${String(world.traffic.lastFailure())}`, { cause });
+  });
   await trade.settled();
   const drift = await judge.countDrift(mark);
   const recoveryMs = Math.round(performance.now() - liftedMs);

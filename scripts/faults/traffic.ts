@@ -40,6 +40,8 @@ export async function startTraffic(options: {
     clients.push([await enter(options), await enter(options)]);
   }
   for (const client of clients.flat()) await client.waitForBalance({ asset: 'USDC', available: FUNDS.USDC });
+  // Something always rests, and could expire should time jump.
+  await clients[0]?.[0].placeOrder({ market: 'WETH-USDC', side: 'buy', price: '200', size: '0.01' });
 
   const acknowledged: string[] = [];
   let failures = 0;

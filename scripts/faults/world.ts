@@ -116,7 +116,7 @@ export async function startWorld(options: WorldOptions): Promise<World> {
       TRANSPORT_SECRET: 'another secret of the tests, of 32 characters',
       OPERATIONS_PORT: '0',
       SEAL_AGE_MS: '500',
-      SNAPSHOT_COMMANDS: '200',
+      SNAPSHOT_COMMANDS: '100',
       FINALITY: `${options.finality ?? FINALITY}`,
       PORT: `${port}`,
     };

@@ -23,10 +23,13 @@ export type Artifact = {
   >;
   readonly buildInfoId: string;
 };
+type AbiParameter = { readonly type: string; readonly name: string; readonly components?: readonly AbiParameter[] };
 export type AbiItem = {
   readonly type: string;
   readonly name?: string;
-  readonly inputs?: readonly { readonly type: string; readonly name: string }[];
+  readonly stateMutability?: string;
+  readonly inputs?: readonly AbiParameter[];
+  readonly outputs?: readonly AbiParameter[];
 };
 export type Build = { readonly artifact: Artifact; readonly compilerVersion: string; readonly input: CompilerInput };
 /** What the compiler gives for one contract, as far as it was asked for. */

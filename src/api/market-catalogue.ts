@@ -4,8 +4,9 @@
  */
 import type { Listing } from '../chain/signed-order.ts';
 import { createListing } from '../chain/signed-order.ts';
-import type { Asset, Market, MarketParameters, MarketState } from '../domain/markets.ts';
+import type { Asset, Market, MarketState } from '../domain/markets.ts';
 import type { Address } from '../domain/units.ts';
+import type { ListedParameters } from '../storage/queries/listings.ts';
 import { notFound } from './problem.ts';
 
 export type ListedMarket = {
@@ -13,7 +14,7 @@ export type ListedMarket = {
   readonly base: Asset;
   readonly quote: Asset;
   readonly state: MarketState;
-  readonly parameters: MarketParameters;
+  readonly parameters: ListedParameters;
 };
 
 export type Listings = {
@@ -21,7 +22,7 @@ export type Listings = {
   readonly markets: readonly {
     readonly market: Market;
     readonly state: MarketState;
-    readonly parameters: MarketParameters;
+    readonly parameters: ListedParameters;
   }[];
 };
 

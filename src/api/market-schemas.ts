@@ -11,8 +11,19 @@ export const AssetView = object({
   minDeposit: DecimalOut,
   minDepositQuanta: Type.Integer(),
   withdrawalFee: DecimalOut,
+  minWithdrawal: DecimalOut,
 });
 export type AssetView = Static<typeof AssetView>;
+
+export const FeeTierView = object({
+  volume: Type.Unsafe<string>({
+    ...DecimalOut,
+    description: 'From so much settled volume over 30 complete UTC days, in the quote token.',
+  }),
+  makerFeePpm: Type.Integer(),
+  takerFeePpm: Type.Integer(),
+});
+export type FeeTierView = Static<typeof FeeTierView>;
 
 export const MarketView = object({
   symbol: Type.String(),

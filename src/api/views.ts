@@ -1,11 +1,12 @@
 /** From rows and events in integers to what the API shows: decimal strings, symbols, checksummed addresses, null for absent. */
 import type { Receipt } from '../domain/journal.ts';
-import type { Asset } from '../domain/markets.ts';
+import type { Asset, FeeTier } from '../domain/markets.ts';
 import { formatAmount, formatPrice, formatSize } from '../domain/markets.ts';
 import { packNonce } from '../domain/orders.ts';
 import type { Address, Lots, PriceTicks, Quanta } from '../domain/units.ts';
 import type { BalanceRow } from '../storage/queries/balances.ts';
 import type { BatchRow } from '../storage/queries/batches.ts';
+import type { WithdrawalTerms } from '../storage/queries/listings.ts';
 import type { CandleRow, TickerRow } from '../storage/queries/market-statistics.ts';
 import type { OrderRow } from '../storage/queries/orders.ts';
 import type { FillRow, TradeRow } from '../storage/queries/trades.ts';
@@ -19,6 +20,7 @@ import type {
   BatchView,
   CandleView,
   DepositView,
+  FeeTierView,
   MarketView,
   TickerView,
   TradeView,
@@ -26,7 +28,11 @@ import type {
 } from './market-schemas.ts';
 import type { FillView, OrderView } from './schemas.ts';
 
-export function assetView(asset: Asset, withdrawalFee: Quanta): AssetView {
+export function feeTierView({ volumeMin, makerFeePpm, takerFeePpm }: FeeTier, quote: Asset): FeeTierView {
+  return { volume: formatAmount(volumeMin, quote), makerFeePpm, takerFeePpm };
+}
+
+export function assetView(asset: Asset, terms: WithdrawalTerms | undefined): AssetView {
   return {
     index: asset.index,
     symbol: asset.symbol,
@@ -35,7 +41,8 @@ export function assetView(asset: Asset, withdrawalFee: Quanta): AssetView {
     quantumUnits: asset.quantumUnits.toString(),
     minDeposit: formatAmount(asset.minDeposit, asset),
     minDepositQuanta: asset.minDeposit,
-    withdrawalFee: formatAmount(withdrawalFee, asset),
+    withdrawalFee: formatAmount(terms?.fee ?? 0, asset),
+    minWithdrawal: formatAmount(terms?.minimum ?? 0, asset),
   };
 }
 
@@ -281,6 +288,7 @@ export function receiptView(receipt: Receipt) {
     rowHash: receipt.rowHash,
     merkleRoot: receipt.merkleRoot,
     leafIndex: receipt.leafIndex,
+    leafCount: receipt.leafCount,
     proof: [...receipt.proof],
     signature: receipt.signature,
   };

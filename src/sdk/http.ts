@@ -78,17 +78,20 @@ async function problemOf(response: Response): Promise<TallystickError> {
     problem = { title: response.statusText, detail: text.slice(0, 300) };
   }
   const fields = Array.isArray(problem['errors']) ? (problem['errors'] as { code?: string; message?: string }[]) : [];
-  const reasons = fields.map((field) => `${field.code ?? ''} ${field.message ?? ''}`.trim()).join('; ');
   const sentence = String(problem['detail'] ?? problem['title'] ?? response.statusText);
-  return new TallystickError(
-    String(problem['code'] ?? `HTTP_${response.status}`),
-    reasons === '' || sentence.includes(reasons) ? sentence : `${sentence} (${reasons})`,
-    {
-      docsUrl: typeof problem['type'] === 'string' ? problem['type'] : undefined,
-      retryable: problem['retryable'] === true || response.status === 502 || response.status === 504,
-      details: { ...problem, status: response.status, retryAfter: response.headers.get('retry-after') ?? undefined },
-    },
-  );
+  return new TallystickError(String(problem['code'] ?? `HTTP_${response.status}`), withReasons(sentence, fields), {
+    docsUrl: typeof problem['type'] === 'string' ? problem['type'] : undefined,
+    retryable: problem['retryable'] === true || response.status === 502 || response.status === 504,
+    details: { ...problem, status: response.status, retryAfter: response.headers.get('retry-after') ?? undefined },
+  });
+}
+
+/** The sentence, and of the reasons only what it does not say already: it mostly repeats the first. */
+function withReasons(sentence: string, fields: readonly { code?: string; message?: string }[]): string {
+  const unsaid = fields
+    .filter(({ code, message }) => !sentence.includes(message ?? code ?? ''))
+    .map(({ code, message }) => [code, message].filter((part) => part !== undefined && part !== '').join(': '));
+  return unsaid.length === 0 ? sentence : `${sentence} (${unsaid.join('; ')})`;
 }
 
 /** 50 ms doubling up to 2 s, or what the server asked for up to 5 s. */

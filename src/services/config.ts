@@ -101,6 +101,31 @@ const Settings = Type.Object({
     maximum: 600_000,
     description: 'A batch is sealed when its oldest trade is this old.',
   }),
+  SEAL_WITHDRAWAL_AGE_MS: Type.Optional(
+    Type.Integer({
+      minimum: 50,
+      maximum: 3_600_000,
+      description:
+        'A batch is sealed when its oldest withdrawal is this old; 60000, or SEAL_AGE_MS on the local chain, when absent.',
+    }),
+  ),
+  MAKER_FEE_PPM: Type.Integer({
+    default: 200,
+    minimum: 0,
+    maximum: 50_000,
+    description: "Maker fee of new markets, for the journal's first start; later the operator command sets it.",
+  }),
+  TAKER_FEE_PPM: Type.Integer({
+    default: 500,
+    minimum: 0,
+    maximum: 50_000,
+    description: "Taker fee of new markets, for the journal's first start; later the operator command sets it.",
+  }),
+  ACCEPT_CLOCK: Type.Optional(
+    Type.Union([Type.Literal('on'), Type.Literal('off')], {
+      description: "Start although this machine's clock and the database's are apart; orders expire by it.",
+    }),
+  ),
   SEAL_TRADES: Type.Integer({
     default: 100,
     minimum: 1,

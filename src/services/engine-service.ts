@@ -27,13 +27,13 @@ import type { EngineSigner } from '../settlement/signers.ts';
 import { type BaseFeeWatch, startBaseFeeWatch } from '../settlement/watch-base-fees.ts';
 import { PostgresJournal } from '../storage/journal/postgres-journal.ts';
 import { PostgresLeadership } from '../storage/leadership.ts';
-import type { OperatorDecision } from '../storage/operator-requests.ts';
 import { seenSequence } from '../storage/seen-sequence.ts';
 import { PostgresSnapshots } from '../storage/snapshots.ts';
 import type { Settings } from './config.ts';
 import { ENGINE_FORM } from './engine-form.ts';
 import { startOperatorRequests } from './operator-requests.ts';
 import type { ProcessContext } from './process-context.ts';
+import { refuseDecision } from './refuse-decision.ts';
 import { requireActiveKey } from './vault-place.ts';
 
 const LIMITS: EngineLimits = {
@@ -44,14 +44,14 @@ const LIMITS: EngineLimits = {
   orderAgeMaxMs: 10 * 60_000,
 };
 
-const PARAMETERS: MarketParameters = {
-  makerFeePpm: 200 as Ppm,
-  takerFeePpm: 500 as Ppm,
+const PARAMETERS: Omit<MarketParameters, 'makerFeePpm' | 'takerFeePpm'> = {
   minNotional: quanta(1_000_000),
   priceBandPpm: 0,
 };
 
 const PUBLISH_RETRY_MS = 500;
+/** A batch with nothing but withdrawals pays its fixed gas for them alone, so they wait longer than trades. */
+const WITHDRAWAL_AGE_MS = 60_000;
 /** However cheap gas is, trades gather for this part of their longest wait: each batch has a fixed cost. */
 const SEAL_EARLIEST_DIVISOR = 4;
 
@@ -100,6 +100,8 @@ export async function startEngineService(options: EngineServiceOptions): Promise
       ? undefined
       : startBaseFeeWatch({ rpc: options.context.rpc, onWarning: options.context.warn });
 
+  // What was matched must settle while cancellations do not bind yet.
+  const unsettledAgeMaxMs = chain.graceSeconds * 500;
   const leading = await leadJournal({
     journal,
     leadership: new PostgresLeadership({ pool, owner }),
@@ -111,9 +113,12 @@ export async function startEngineService(options: EngineServiceOptions): Promise
       chainId: chain.chainId,
       vault: chain.vault,
       deployedAtMs: chain.deployedAtMs,
-      // What was matched must settle while cancellations do not bind yet.
-      limits: { ...LIMITS, unsettledAgeMaxMs: Math.min(LIMITS.unsettledAgeMaxMs, chain.graceSeconds * 500) },
-      defaultParameters: PARAMETERS,
+      limits: { ...LIMITS, unsettledAgeMaxMs: Math.min(LIMITS.unsettledAgeMaxMs, unsettledAgeMaxMs) },
+      defaultParameters: {
+        ...PARAMETERS,
+        makerFeePpm: settings.MAKER_FEE_PPM as Ppm,
+        takerFeePpm: settings.TAKER_FEE_PPM as Ppm,
+      },
       withdrawalFees: [],
     },
     sign: createRowSigner(options.engineKey, chain.domain),
@@ -122,8 +127,10 @@ export async function startEngineService(options: EngineServiceOptions): Promise
     snapshotEveryCommands: settings.SNAPSHOT_COMMANDS,
     // Only the local chain runs on laptops, which sleep.
     ...(settings.RPC_URL === undefined ? { clockStepMaxMs: Number.POSITIVE_INFINITY } : {}),
+    ...(settings.ACCEPT_CLOCK === 'on' ? { acceptClock: true } : {}),
     onProblem,
-    onClockJump: (jump) => logger.error(jump, 'the clock jumped; time stands still until it is confirmed'),
+    onClockJump: (jump) =>
+      logger.error(jump, "the machine's clock stepped and is not followed until an operator accepts it"),
     onLeading: async (taken) => {
       engine = taken.engine;
       logger.info({ epoch: taken.epoch, sequence: taken.engine.lastSequence }, 'leading');
@@ -151,8 +158,12 @@ export async function startEngineService(options: EngineServiceOptions): Promise
     pool,
     journal,
     lastSequence: () => leading.engine.lastSequence,
-    refuse: (command) => refuseDecision(leading.engine, command),
-    submit: (command) => sequencer.submitOperator(command),
+    refuse: (command) => refuseDecision({ engine: leading.engine, clock: leading.clock, unsettledAgeMaxMs }, command),
+    submit: async (command) => {
+      const reply = await sequencer.submitOperator(command);
+      if (reply.kind === 'committed' && command.kind === 'acceptClockJump') leading.clock.acceptJump();
+      return reply;
+    },
     onWarning: (message, error) => logger.warn({ err: error }, message),
   });
 
@@ -174,14 +185,6 @@ export async function startEngineService(options: EngineServiceOptions): Promise
   };
 }
 
-/** Why the engine could make nothing of an operator's decision. */
-function refuseDecision(engine: Engine, command: OperatorDecision): string | undefined {
-  if (command.kind !== 'setMarketState') return undefined;
-  const market = engine.core.markets[command.market];
-  if (market === undefined) return `there is no market ${command.market}`;
-  return market.delisted ? `market ${command.market} is delisted on chain` : undefined;
-}
-
 async function committed(
   reply: Promise<{ kind: 'committed' | 'overloaded' | 'unknown' }>,
   what: string,
@@ -198,7 +201,8 @@ function createSealPolicy(settings: Settings, baseFees: BaseFeeWatch | undefined
     tradesMax: settings.SEAL_TRADES,
     withdrawalsMax: 50,
     tradeAgeMaxMs: settings.SEAL_AGE_MS,
-    withdrawalAgeMaxMs: settings.SEAL_AGE_MS,
+    withdrawalAgeMaxMs:
+      settings.SEAL_WITHDRAWAL_AGE_MS ?? (settings.RPC_URL === undefined ? settings.SEAL_AGE_MS : WITHDRAWAL_AGE_MS),
     ageMinMs: settings.SEAL_AGE_MS / SEAL_EARLIEST_DIVISOR,
   };
   return (facts) => decideSeal(facts, seal, baseFees?.current());

@@ -18,6 +18,7 @@ import {
   startProjectorService,
   startReconciliationService,
 } from './background-services.ts';
+import { checkClock, observeEngine } from './engine-metrics.ts';
 import { startEngineService } from './engine-service.ts';
 import { startGatewayService } from './gateway-service.ts';
 import type { ProcessContext } from './process-context.ts';
@@ -72,6 +73,7 @@ export async function startExchange(options: ExchangeOptions): Promise<Exchange>
   });
   const metrics = new Registry();
   observeSettlement(metrics, submitter, pool);
+  observeEngine(metrics, engine);
   const gateway = await startGatewayService({
     context,
     pool,
@@ -92,6 +94,7 @@ export async function startExchange(options: ExchangeOptions): Promise<Exchange>
         const { waitingFor } = submitter.status();
         if (waitingFor !== undefined) throw new Error(`settlement waits: ${waitingFor}`);
       },
+      clock: () => checkClock(engine),
       market_data: async () => {
         if (!gateway.marketData.synced) throw new Error('the books are not in step with the engine');
       },

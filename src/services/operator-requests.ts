@@ -7,6 +7,7 @@
  */
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { Pool } from 'pg';
+import { encodeCommand } from '../domain/command-codec.ts';
 import type { Command } from '../domain/commands.ts';
 import { verifyRowContent } from '../offchain-engine/sequencer/journal-row.ts';
 import type { JournalReader, SequencerReply } from '../offchain-engine/sequencer/ports.ts';
@@ -90,8 +91,7 @@ async function handle(options: OperatorRequestsOptions, request: OperatorRequest
 
 /** The command as it is journaled: its reason names the request and who asked, so that the public journal tells. */
 function numbered({ id, command, requestedBy }: OperatorRequest): OperatorDecision {
-  if (command.kind === 'setMarketState') return command;
-  return { kind: command.kind, reason: `${command.reason} (request ${id} of ${requestedBy})` };
+  return 'reason' in command ? { ...command, reason: `${command.reason} (request ${id} of ${requestedBy})` } : command;
 }
 
 async function findCommand(
@@ -108,8 +108,5 @@ async function findCommand(
 }
 
 function isSame(command: Command, wanted: OperatorDecision): boolean {
-  if (wanted.kind === 'setMarketState') {
-    return command.kind === wanted.kind && command.market === wanted.market && command.state === wanted.state;
-  }
-  return command.kind === wanted.kind && command.reason === wanted.reason;
+  return command.kind === wanted.kind && Buffer.compare(encodeCommand(command), encodeCommand(wanted)) === 0;
 }

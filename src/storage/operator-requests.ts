@@ -9,7 +9,17 @@ import type { OperatorCommand } from '../domain/commands.ts';
 /** What may be asked for; the other operator commands are the sequencer's own. */
 export type OperatorDecision = Extract<
   OperatorCommand,
-  { kind: 'haltWithdrawals' | 'resumeWithdrawals' | 'setMarketState' }
+  {
+    kind:
+      | 'haltWithdrawals'
+      | 'resumeWithdrawals'
+      | 'setMarketState'
+      | 'setMarketParameters'
+      | 'setFeeTiers'
+      | 'setLimits'
+      | 'setWithdrawalTerms'
+      | 'acceptClockJump';
+  }
 >;
 
 export type NewOperatorRequest = {

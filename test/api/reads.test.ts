@@ -72,7 +72,8 @@ describe('reading from the API', () => {
       ],
     );
     const fees = await get('/fees');
-    assert.deepEqual(fees.trading, [{ market: 'WETH-USDC', makerFeePpm: 200, takerFeePpm: 500 }]);
+    assert.deepEqual(fees.trading, [{ market: 'WETH-USDC', makerFeePpm: 200, takerFeePpm: 500, tiers: [] }]);
+    assert.deepEqual(fees.withdrawals[1], { asset: 'USDC', fee: '0', minimum: '0' });
     assert.equal(fees.hardCapPpm, 50_000);
   });
 
@@ -187,6 +188,11 @@ describe('reading from the API', () => {
     assert.equal(taken.fee, '0.25');
     assert.equal(taken.tradeId, made.tradeId);
     assert.equal(taken.state, 'matched');
+  });
+
+  it('shows what an account pays, and the volume that it is judged by', async () => {
+    const { markets } = await mine(takerKey, '/account/fees');
+    assert.deepEqual(markets, [{ market: 'WETH-USDC', volume: '0', tier: 0, makerFeePpm: 200, takerFeePpm: 500 }]);
   });
 
   it('shows balances in their states', async () => {

@@ -175,6 +175,46 @@ describe('tallystick against a running exchange', function () {
     assert.match(nowhere.stderr, /market must be one of WETH-USDC, WBTC-USDC/);
   });
 
+  it('sets fees, tiers, limits and terms, which the API then shows', async () => {
+    const because = ['--reason', 'a schedule'];
+    await done(['operator', 'set-market-parameters', 'WBTC-USDC', '--maker-fee-ppm', '50', ...because]);
+    await done(['operator', 'set-fee-tiers', 'WBTC-USDC', '1000:40:400', '1000000.5:0:100', ...because]);
+    await done(['operator', 'set-limits', '--open-orders', '400', ...because]);
+    await done(['operator', 'set-withdrawal-terms', 'USDC', '--fee', '0.5', '--minimum', '2', ...because]);
+    const fees = await until('the schedule is shown', async () => {
+      const answer = (await (await fetch(`${exchange.url}/api/v1/fees`)).json()) as {
+        trading: { market: string; tiers: unknown[] }[];
+        withdrawals: { asset: string; fee: string; minimum: string }[];
+      };
+      const shown = answer.withdrawals.find(({ asset }) => asset === 'USDC')?.minimum === '2';
+      return shown ? answer : undefined;
+    });
+    assert.deepEqual(
+      fees.trading.find(({ market }) => market === 'WBTC-USDC'),
+      {
+        market: 'WBTC-USDC',
+        makerFeePpm: 50,
+        takerFeePpm: 500,
+        tiers: [
+          { volume: '1000', makerFeePpm: 40, takerFeePpm: 400 },
+          { volume: '1000000.5', makerFeePpm: 0, takerFeePpm: 100 },
+        ],
+      },
+    );
+    const nothing = await tally(['operator', 'accept-clock-jump', ...because]);
+    assert.match(nothing.stdout + nothing.stderr, /no jump to accept/);
+    const tooMuch = await tally([
+      'operator',
+      'set-market-parameters',
+      'WBTC-USDC',
+      '--maker-fee-ppm',
+      '49000',
+      ...because,
+    ]);
+    assert.match(tooMuch.stdout + tooMuch.stderr, /the vault takes at most/);
+    await done(['operator', 'set-withdrawal-terms', 'USDC', '--fee', '0', '--minimum', '0', ...because]);
+  });
+
   it('names drift, halts withdrawals at it, and resumes them by an operator alone', async () => {
     const rpc = createRpcEndpoint(exchange.rpcUrl);
     const account = privateKeyToAccount(ben).address.toLowerCase() as Address;

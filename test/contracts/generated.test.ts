@@ -12,14 +12,4 @@ describe('generated ABIs', () => {
       assert.ok(committed === text, `src/chain/generated/${file} is out of date: run npm run generate`);
     }
   });
-
-  it('leave the vault and its extension within the size limit of contracts and of their creation', async () => {
-    for (const name of ['Vault', 'VaultExtension']) {
-      const path = new URL(`../../artifacts/contracts/${name}.sol/${name}.json`, import.meta.url);
-      const artifact = JSON.parse(await readFile(path, 'utf8')) as { bytecode: string; deployedBytecode: string };
-      assert.ok(artifact.deployedBytecode.length / 2 - 1 <= 24_576, `${name} exceeds 24,576 bytes`);
-      // The constructor's eleven words come on top.
-      assert.ok(artifact.bytecode.length / 2 - 1 + 11 * 32 <= 49_152, `the creation of ${name} exceeds 49,152 bytes`);
-    }
-  });
 });

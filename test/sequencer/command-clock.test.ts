@@ -66,6 +66,18 @@ describe('the time of commands', () => {
     assert.deepEqual(jumps, [{ stepMs: -3_600_000 }]);
   });
 
+  it('is where it was when the clock is set back and forth, whether or not something can expire', () => {
+    for (const deadlineMs of [DEADLINE_MS, undefined]) {
+      const { clock, pass } = clockAt(1_000_000);
+      pass(1_000, -3_600_000);
+      assert.equal(clock.now(deadlineMs), 1_001_000);
+      pass(1_000, 3_600_000);
+      assert.equal(clock.now(deadlineMs), 1_002_000);
+      pass(1_000, 60_000);
+      assert.equal(clock.now(undefined), 1_063_000);
+    }
+  });
+
   it('goes on from the journal when the journal is far ahead of the clock', () => {
     const { clock, pass, jumps } = clockAt(1_000_000, 9_000_000);
     pass(1_000);

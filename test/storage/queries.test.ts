@@ -247,7 +247,8 @@ describe('queries over the projections', () => {
     const [row] = rows;
     assert.ok(row !== undefined, 'the script settles trades');
     const owner = `0x${row.account.toString('hex')}` as const;
-    const on = async (day: number): Promise<number> => (await listVolumes(pool, owner, day)).get(USDC) ?? 0;
+    const on = async (day: number): Promise<number> =>
+      (await listVolumes(pool, owner, day * 86_400_000 + 5)).get(USDC) ?? 0;
     assert.deepEqual(
       [await on(row.day), await on(row.day + 1), await on(row.day + 30), await on(row.day + 31)],
       [0, Number(row.volume), Number(row.volume), 0],

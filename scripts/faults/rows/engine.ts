@@ -119,16 +119,20 @@ async function damageTail(world: World, damage: 'torn' | 'flipped'): Promise<num
 /** Every snapshot has a flipped bit: they are passed over, by name, and the journal alone gives the state. */
 async function corruptSnapshots(world: World): Promise<number> {
   const { pool, services } = world;
-  const { rowCount } = await pool.query(
-    'UPDATE snapshots SET body = set_byte(body, length(body) / 2, get_byte(body, length(body) / 2) # 1)',
-  );
+  let damaged = 0;
+  await until('a snapshot', async () => {
+    const { rowCount } = await pool.query(
+      'UPDATE snapshots SET body = set_byte(body, length(body) / 2, get_byte(body, length(body) / 2) # 1)',
+    );
+    damaged = rowCount ?? 0;
+    return damaged > 0;
+  });
   const logged = services.engine.log().length;
   await Promise.all([services.engine.kill(), services.standby.kill()]);
-  if (rowCount !== null && rowCount > 0)
-    await until('the snapshots being passed over', async () =>
-      services.engine.log().slice(logged).includes('is passed over'),
-    );
-  return rowCount ?? 0;
+  await until('the snapshots being passed over', async () =>
+    services.engine.log().slice(logged).includes('is passed over'),
+  );
+  return damaged;
 }
 
 /** Time stands still, or goes on at its own pace, and the jump is reported; nothing expires by it. */

@@ -1,6 +1,5 @@
 /** GET /assets: listed tokens, the smallest amount accounted for, and what a withdrawal costs. */
-import type { Quanta } from '../../domain/units.ts';
-import { findGenesis } from '../../storage/queries/listings.ts';
+import { listWithdrawalTerms } from '../../storage/queries/listings.ts';
 import type { Route } from '../context.ts';
 import { AssetView } from '../market-schemas.ts';
 import { whole } from '../paging.ts';
@@ -12,9 +11,8 @@ export const getAssets: Route = (app, { catalogue, pool }) => {
     '/assets',
     { schema: { tags: ['market data'], summary: 'Listed tokens', response: { 200: page(AssetView) } } },
     async () => {
-      const [assets, genesis] = await Promise.all([catalogue.assets(), findGenesis(pool)]);
-      const fees = new Map(genesis?.withdrawalFees.map(({ asset, fee }) => [asset, fee]));
-      return whole(assets.map((asset) => assetView(asset, fees.get(asset.index) ?? (0 as Quanta))));
+      const [assets, terms] = await Promise.all([catalogue.assets(), listWithdrawalTerms(pool)]);
+      return whole(assets.map((asset) => assetView(asset, terms.get(asset.index))));
     },
   );
 };

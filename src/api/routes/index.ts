@@ -5,6 +5,7 @@ import { createApiKey } from './create-api-key.ts';
 import { deleteApiKey } from './delete-api-key.ts';
 import { deleteOrder } from './delete-order.ts';
 import { deleteOrders } from './delete-orders.ts';
+import { getAccountFees } from './get-account-fees.ts';
 import { getApiKeys } from './get-api-keys.ts';
 import { getAssets } from './get-assets.ts';
 import { getBalances } from './get-balances.ts';
@@ -69,6 +70,7 @@ export const ROUTES: readonly Route[] = [
   getOrder,
   getOrderByClientId,
   getFills,
+  getAccountFees,
   getBalances,
   getDeposits,
   getWithdrawals,

@@ -27,24 +27,30 @@ export function registerStream(app: ApiInstance, context: ApiContext): void {
     waitForProjection: (sequence, timeoutMs) => waiter.waitFor(sequence, timeoutMs),
     onProblem,
   });
-  const connections = new Map<Connection, string>();
-  const socketsOf = (address: string): number => [...connections.values()].filter((other) => other === address).length;
+  const connections = new Set<Connection>();
+  const socketsOf = new Map<string, number>();
+  const countSocket = (address: string, by: 1 | -1): void => {
+    const count = (socketsOf.get(address) ?? 0) + by;
+    if (count === 0) socketsOf.delete(address);
+    else socketsOf.set(address, count);
+  };
 
   if (dependencies.metrics !== undefined) {
     observeSockets(dependencies.metrics, () => ({
       sockets: connections.size,
-      subscriptions: [...connections.keys()].reduce((sum, connection) => sum + connection.subscriptionCount, 0),
+      subscriptions: [...connections].reduce((sum, connection) => sum + connection.subscriptionCount, 0),
     }));
   }
 
   app.get('/ws', { websocket: true, schema: { hide: true } }, (socket: WebSocket, request) => {
     const address = request.ip;
-    if (connections.size >= limits.socketsMax || socketsOf(address) >= limits.socketsPerAddressMax) {
+    if (connections.size >= limits.socketsMax || (socketsOf.get(address) ?? 0) >= limits.socketsPerAddressMax) {
       socket.close(CLOSE_CODES.tooManyConnections, 'too many connections');
       return;
     }
     const connection = new Connection(socket, request.raw.socket);
-    connections.set(connection, address);
+    connections.add(connection);
+    countSocket(address, 1);
     const session = new Session(connection, {
       context,
       publicChannels,
@@ -63,6 +69,7 @@ export function registerStream(app: ApiInstance, context: ApiContext): void {
     socket.on('error', (error) => request.log.debug({ err: error }, 'socket error'));
     socket.on('close', () => {
       connections.delete(connection);
+      countSocket(address, -1);
       void session.closed();
     });
   });
@@ -70,7 +77,7 @@ export function registerStream(app: ApiInstance, context: ApiContext): void {
   // A socket outlives the moment of its login: what the key may do can end meanwhile.
   const credentialCheck = setInterval(() => void endRevoked().catch(onProblem), CREDENTIAL_CHECK_MS).unref();
   async function endRevoked(): Promise<void> {
-    for (const connection of [...connections.keys()]) {
+    for (const connection of [...connections]) {
       const keyId = connection.caller?.keyId;
       if (keyId === undefined) continue;
       const key = await context.credentials.keys.find(keyId);

@@ -5,13 +5,13 @@
 import type { Static } from 'typebox';
 import type { CheckedSignature } from '../../chain/check-signature.ts';
 import type { OrderMessage } from '../../chain/digests.ts';
-import { formatAmount } from '../../domain/markets.ts';
+import { formatAmount, tierAt } from '../../domain/markets.ts';
 import type { RejectReason } from '../../domain/reasons.ts';
 import { REJECT_REASONS } from '../../domain/reasons.ts';
-import type { Ppm } from '../../domain/units.ts';
+import type { Ppm, Quanta } from '../../domain/units.ts';
 import { feeOf, fitsNotional, notional } from '../../domain/units.ts';
 import { accountBalances } from '../../storage/queries/balances.ts';
-import { findGenesis } from '../../storage/queries/listings.ts';
+import { findGenesis, listVolumes } from '../../storage/queries/listings.ts';
 import { findPlacement, liveLanes } from '../../storage/queries/orders.ts';
 import { listExits } from '../../storage/queries/transfers.ts';
 import { toChecksum, toInternal } from '../addresses.ts';
@@ -119,7 +119,8 @@ async function reasonsAgainst(
     findGenesis(pool),
     findPlacement(pool, { account, digest: checked.digest, clientOrderId: order.options.clientOrderId }),
   ]);
-  const reasons = rulesBroken(order, context);
+  const volumes = await listVolumes(pool, account, context.clock());
+  const reasons = rulesBroken(order, volumes.get(listed.quote.index) ?? (0 as Quanta), context);
   if (placement.sameDigest !== undefined) reasons.push('duplicate_order');
   else if (lanes.includes(terms.lane)) reasons.push('lane_busy');
   if (genesis !== undefined) {
@@ -145,6 +146,7 @@ async function reasonsAgainst(
 
 function rulesBroken(
   { terms, listed, options }: ReadOrder,
+  volume: Quanta,
   { clock, chain, dependencies }: ApiContext,
 ): RejectReason[] {
   const reasons: RejectReason[] = [];
@@ -157,7 +159,7 @@ function rulesBroken(
   if (terms.expiry * 1000 <= nowMs) reasons.push('expired');
   const bornMs = Math.min(chain.deployedAtMs + terms.orderSequence, nowMs);
   if (terms.expiry > bornMs / 1000 + ORDER_LIFE_MAX_SECONDS) reasons.push('expiry_too_far');
-  const { makerFeePpm, takerFeePpm } = parameters;
+  const { makerFeePpm, takerFeePpm } = tierAt(parameters.feeTiers, volume) ?? parameters;
   const feeCharged = terms.postOnly ? makerFeePpm : (Math.max(makerFeePpm, takerFeePpm) as Ppm);
   if (terms.maxFeePpm < feeCharged) reasons.push('max_fee_too_low');
   if (terms.orderSequence > nowMs - chain.deployedAtMs + SEQUENCE_AHEAD_MAX_MS) reasons.push('sequence_in_future');

@@ -6,11 +6,13 @@ import { hostname, userInfo } from 'node:os';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { Argument, type Command, InvalidArgumentError } from 'commander';
 import type { Pool } from 'pg';
+import type { EngineLimits } from '../../domain/commands.ts';
 import { ExchangeError } from '../../domain/errors.ts';
-import type { MarketState } from '../../domain/markets.ts';
+import type { Asset, FeeTier, MarketParameters, MarketState } from '../../domain/markets.ts';
+import { decimalToUnits, FEE_PPM_MAX, type Ppm, type Quanta, unitsToQuanta } from '../../domain/units.ts';
 import { closeIncident, readOpenIncidents } from '../../storage/incidents.ts';
 import { addOperatorRequest, type OperatorDecision, readOperatorRequest } from '../../storage/operator-requests.ts';
-import { listMarkets } from '../../storage/queries/listings.ts';
+import { findGenesis, listAssets, listMarkets, type MarketListing } from '../../storage/queries/listings.ts';
 import { listIncidents } from '../../storage/queries/reconciliation.ts';
 import { EXIT, UsageError } from '../exit-codes.ts';
 import { marketName, wholeNumber } from '../options.ts';
@@ -18,6 +20,8 @@ import { type Terminal, table, timeText } from '../terminal.ts';
 import { withDatabase } from './environment.ts';
 
 type DecisionOptions = { reason: string; timeout: number };
+type ParameterOptions = { makerFeePpm?: number; takerFeePpm?: number; priceBandPpm?: number; minNotional?: string };
+type LimitOptions = { openOrders?: number; batchesInFlight?: number; unsettledAge?: number; orderAge?: number };
 
 const POLL_MS = 200;
 const REASON_LENGTH_MAX = 500;
@@ -39,10 +43,19 @@ export function addOperator(program: Command, terminal: Terminal): void {
     .addArgument(new Argument('<state>', 'what it becomes').choices(['open', 'cancel_only', 'halted']))
     .action((symbol: string, state: MarketState, options: DecisionOptions) =>
       withDatabase(async (pool) => {
-        const market = await findMarket(pool, symbol);
-        await decide(pool, { kind: 'setMarketState', market, state }, options, terminal);
+        const { market } = await findListing(pool, symbol);
+        await decide(pool, { kind: 'setMarketState', market: market.index, state }, options, terminal);
       }),
     );
+
+  addParameterDecisions(operator, terminal);
+  decision(
+    operator,
+    'accept-clock-jump',
+    "follow the engine machine's clock again after a jump; what is due by it ends",
+  ).action(({ reason, timeout }: DecisionOptions) =>
+    withDatabase((pool) => decide(pool, { kind: 'acceptClockJump', reason }, { reason, timeout }, terminal)),
+  );
 
   operator
     .command('incidents')
@@ -62,6 +75,99 @@ export function addOperator(program: Command, terminal: Terminal): void {
         terminal.show({ json: { id, closed: true, resolution }, text: `incident ${id} is closed` });
       }),
     );
+}
+
+/** What is given replaces what stands; the rest stays as it is. */
+function addParameterDecisions(operator: Command, terminal: Terminal): void {
+  decision(operator, 'set-market-parameters', "a market's fees, price band and smallest order; what is not named stays")
+    .argument('<market>', 'such as WETH-USDC', marketName)
+    .option('--maker-fee-ppm <ppm>', 'parts per million of the notional', wholeNumber(0, FEE_PPM_MAX))
+    .option('--taker-fee-ppm <ppm>', 'parts per million of the notional', wholeNumber(0, FEE_PPM_MAX))
+    .option('--price-band-ppm <ppm>', 'furthest from the last trade; 0 switches it off', wholeNumber(0, 1_000_000_000))
+    .option('--min-notional <amount>', 'smallest price × size, in the quote token')
+    .action((symbol: string, options: DecisionOptions & ParameterOptions) =>
+      withDatabase(async (pool) => {
+        const listing = await findListing(pool, symbol);
+        const quote = await findAsset(pool, ({ index }) => index === listing.market.quoteAsset, symbol);
+        const { feeTiers: _, ...present } = listing.parameters;
+        const parameters: MarketParameters = {
+          makerFeePpm: (options.makerFeePpm ?? present.makerFeePpm) as Ppm,
+          takerFeePpm: (options.takerFeePpm ?? present.takerFeePpm) as Ppm,
+          priceBandPpm: options.priceBandPpm ?? present.priceBandPpm,
+          minNotional:
+            options.minNotional === undefined
+              ? present.minNotional
+              : quantaOf(options.minNotional, quote, '--min-notional'),
+        };
+        const command = { kind: 'setMarketParameters', market: listing.market.index, parameters } as const;
+        await decide(pool, command, options, terminal);
+      }),
+    );
+  decision(operator, 'set-fee-tiers', "a market's fees by volume over 30 days; none removes the schedule")
+    .argument('<market>', 'such as WETH-USDC', marketName)
+    .argument('[tiers...]', 'each volume:maker:taker, such as 1000000:100:300 (volume in the quote token, fees in ppm)')
+    .action((symbol: string, texts: string[], options: DecisionOptions) =>
+      withDatabase(async (pool) => {
+        const { market } = await findListing(pool, symbol);
+        const quote = await findAsset(pool, ({ index }) => index === market.quoteAsset, symbol);
+        const tiers = texts.map((text) => tierOf(text, quote));
+        const { reason } = options;
+        await decide(pool, { kind: 'setFeeTiers', market: market.index, tiers, reason }, options, terminal);
+      }),
+    );
+  decision(operator, 'set-withdrawal-terms', "an asset's fee and smallest amount of withdrawals")
+    .argument('<asset>', 'such as USDC')
+    .requiredOption('--fee <amount>', 'charged per withdrawal, in the asset')
+    .requiredOption('--minimum <amount>', 'smallest withdrawal, in the asset')
+    .action((symbol: string, options: DecisionOptions & { fee: string; minimum: string }) =>
+      withDatabase(async (pool) => {
+        const asset = await findAsset(pool, (listed) => listed.symbol === symbol.toUpperCase(), symbol);
+        const fee = quantaOf(options.fee, asset, '--fee');
+        const minimum = quantaOf(options.minimum, asset, '--minimum');
+        const { reason } = options;
+        const command = { kind: 'setWithdrawalTerms', asset: asset.index, fee, minimum, reason } as const;
+        await decide(pool, command, options, terminal);
+      }),
+    );
+  decision(operator, 'set-limits', "the engine's limits; what is not named stays")
+    .option('--open-orders <count>', 'live orders of one account', wholeNumber(1, 100_000))
+    .option('--batches-in-flight <count>', 'unfinal batches at which markets turn cancel-only', wholeNumber(1, 100_000))
+    .option('--unsettled-age <ms>', 'age of the oldest unsettled trade at which they do', wholeNumber(1, 86_400_000))
+    .option('--order-age <ms>', 'older sequences of new orders are refused', wholeNumber(1, 86_400_000))
+    .action((options: DecisionOptions & LimitOptions) =>
+      withDatabase(async (pool) => {
+        const present = (await findGenesis(pool))?.limits;
+        if (present === undefined) throw new UsageError('the exchange has not started yet: there are no limits');
+        const limits: EngineLimits = {
+          openOrdersPerAccountMax: options.openOrders ?? present.openOrdersPerAccountMax,
+          batchesInFlightMax: options.batchesInFlight ?? present.batchesInFlightMax,
+          unsettledAgeMaxMs: options.unsettledAge ?? present.unsettledAgeMaxMs,
+          orderAgeMaxMs: options.orderAge ?? present.orderAgeMaxMs,
+        };
+        const { reason } = options;
+        await decide(pool, { kind: 'setLimits', limits, reason }, options, terminal);
+      }),
+    );
+}
+
+function tierOf(text: string, quote: Asset): FeeTier {
+  const [volume = '', maker = '', taker = '', ...rest] = text.split(':');
+  const parse = wholeNumber(0, FEE_PPM_MAX);
+  if (rest.length > 0 || taker === '') throw new UsageError(`a tier is volume:maker:taker, got "${text}"`);
+  return {
+    volumeMin: quantaOf(volume, quote, 'the volume of a tier'),
+    makerFeePpm: parse(maker) as Ppm,
+    takerFeePpm: parse(taker) as Ppm,
+  };
+}
+
+function quantaOf(text: string, asset: Asset, name: string): Quanta {
+  const units = decimalToUnits(text, asset.decimals);
+  if (units === undefined) throw new UsageError(`${name} must be an amount of ${asset.symbol}, got "${text}"`);
+  const { amount, remainderUnits } = unitsToQuanta(units, asset);
+  if (remainderUnits !== 0n)
+    throw new UsageError(`${name}: ${text} ${asset.symbol} is finer than the exchange accounts`);
+  return amount;
 }
 
 function decision(operator: Command, name: string, description: string): Command {
@@ -113,12 +219,21 @@ async function decide(
   }
 }
 
-async function findMarket(pool: Pool, symbol: string): Promise<number> {
+async function findListing(pool: Pool, symbol: string): Promise<MarketListing> {
   const listings = await listMarkets(pool);
   const found = listings.find(({ market }) => market.symbol === symbol);
-  if (found !== undefined) return found.market.index;
+  if (found !== undefined) return found;
   const known = listings.map(({ market }) => market.symbol).join(', ') || 'none';
   throw new UsageError(`market must be one of ${known}, got "${symbol}"`);
+}
+
+async function findAsset(pool: Pool, wanted: (asset: Asset) => boolean, name: string): Promise<Asset> {
+  const assets = await listAssets(pool);
+  const found = assets.find(wanted);
+  if (found !== undefined) return found;
+  throw new UsageError(
+    `asset must be one of ${assets.map(({ symbol }) => symbol).join(', ') || 'none'}, got "${name}"`,
+  );
 }
 
 async function showIncidents(pool: Pool, all: boolean, terminal: Terminal): Promise<void> {

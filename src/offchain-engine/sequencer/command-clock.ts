@@ -63,9 +63,17 @@ export class CommandClock {
     if (Math.abs(stepMs) > this.#stepMaxMs && !harmless) {
       this.#refusedMs += stepMs;
       this.#onJump({ stepMs });
+    } else if (Math.abs(stepMs) > this.#stepMaxMs && this.#refusedMs < 0) {
+      // The clock comes back from where time did not follow it: only what is beyond that is a step of time.
+      this.#refusedMs = Math.min(0, this.#refusedMs + stepMs);
     }
     this.#lastMs = Math.max(this.#lastMs, Math.floor(wallMs - this.#refusedMs));
     return this.#lastMs as TimestampMs;
+  }
+
+  /** How far the wall clock is ahead of time by steps that were not followed; 0 when time follows the wall clock. */
+  get refusedMs(): number {
+    return Math.round(this.#refusedMs);
   }
 
   /** The operator's word: the wall clock is right. */

@@ -2,7 +2,7 @@
 import type { EngineLimits } from '../../domain/commands.ts';
 import type { Asset, FeeTier, Market, MarketParameters, MarketState } from '../../domain/markets.ts';
 import type { Address, Quanta, TimestampMs, TimestampSeconds } from '../../domain/units.ts';
-import { VOLUME_DAYS } from '../../offchain-engine/volumes.ts';
+import { dayOf, VOLUME_DAYS } from '../../offchain-engine/volumes.ts';
 import { bytesOf, hexOf, integer, type Queryable, type SqlInteger } from './rows.ts';
 
 /** What applies in a market: fees as the operator set them, or the vault's maximum where that is lower. */
@@ -74,12 +74,16 @@ export async function listWithdrawalTerms(db: Queryable): Promise<ReadonlyMap<nu
   return terms;
 }
 
-/** The account's settled volume in quote quanta by quote asset over the days before `day` (UTC days since 1970) that count. */
-export async function listVolumes(db: Queryable, account: Address, day: number): Promise<ReadonlyMap<number, Quanta>> {
+/** The account's settled volume in quote quanta by quote asset over the complete days before `nowMs` that count. */
+export async function listVolumes(
+  db: Queryable,
+  account: Address,
+  nowMs: number,
+): Promise<ReadonlyMap<number, Quanta>> {
   const { rows } = await db.query<{ asset: number; volume: SqlInteger }>(
     `SELECT asset, sum(volume)::bigint AS volume FROM trading_volumes
       WHERE account = $1 AND day >= $2::integer - ${VOLUME_DAYS} AND day < $2::integer GROUP BY asset`,
-    [bytesOf(account), day],
+    [bytesOf(account), dayOf(nowMs)],
   );
   return new Map(rows.map((row) => [row.asset, integer<Quanta>(row.volume)]));
 }
