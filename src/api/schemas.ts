@@ -198,6 +198,7 @@ export const ReceiptView = object(
     rowHash: Type.String(),
     merkleRoot: Type.String(),
     leafIndex: Type.Integer(),
+    leafCount: Type.Integer({ description: 'Commands of the journal row.' }),
     proof: Type.Array(Type.String()),
     signature: Type.String(),
   },

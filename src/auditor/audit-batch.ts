@@ -8,14 +8,22 @@ import type { Hash, Hex } from '../domain/units.ts';
 import type { CheckName, Findings } from './findings.ts';
 import { type JudgedBatch, type JudgedOrder, judgeFills, REASON, type Verdict } from './judge-batch.ts';
 import { judgeWithdrawal } from './judge-withdrawals.ts';
+import { type OrderSigners, trustingSigners } from './order-signers.ts';
+import type { PreparedBatch } from './prepare-batches.ts';
 import type { ChainEvent, SettleCall } from './read-chain.ts';
-import { type Content, readContent } from './read-content.ts';
+import type { Content, ContentOrder } from './read-content.ts';
 import type { VaultModel } from './vault-model.ts';
 
 /** A batch as it stands on chain, for comparison with the journal. */
 export type SettledBatch = { readonly call: SettleCall; readonly content: Content; readonly transaction: Hash };
 
-export type BatchFigures = { fills: number; executed: number; orders: number; withdrawals: number };
+export type BatchFigures = {
+  fills: number;
+  executed: number;
+  orders: number;
+  withdrawals: number;
+  signaturesTrusted: number;
+};
 
 type Audited = { readonly settled: SettledBatch; readonly figures: BatchFigures };
 
@@ -27,14 +35,19 @@ const AUTHORITY: ReadonlySet<number> = new Set([
   REASON.notVerified,
 ]);
 
+/** What a batch is judged with. */
+export type BatchJudge = {
+  readonly model: VaultModel;
+  readonly digester: Digester;
+  readonly signers: OrderSigners;
+  readonly findings: Findings;
+  /** Signatures of owners in batches before this block are taken from the vault's word. */
+  readonly trustedBefore: number;
+};
+
 /** Checks the batch and applies to the model what had to happen. @returns undefined when its content cannot be read */
-export function auditBatch(
-  model: VaultModel,
-  digester: Digester,
-  findings: Findings,
-  event: ChainEvent,
-  call: SettleCall | string,
-): Audited | undefined {
+export function auditBatch(judge: BatchJudge, event: ChainEvent, batch: PreparedBatch): Audited | undefined {
+  const { model, digester, findings } = judge;
   const where = { transaction: event.transaction };
   const reported = event.args as {
     id: bigint;
@@ -44,8 +57,9 @@ export function auditBatch(
     skips: Hex;
     withdrawals: Hex;
   };
-  const isCall = typeof call !== 'string';
-  if (!findings.check('calldata', isCall, where, () => String(call)) || !isCall) return undefined;
+  const isCall = 'content' in batch;
+  if (!findings.check('calldata', isCall, where, () => String(batch.call)) || !isCall) return undefined;
+  const { call, content } = batch;
   checkHeader(model, digester, findings, event, call, reported);
   model.batchId = Number(reported.id);
   model.batchHash = reported.batchHash;
@@ -53,23 +67,33 @@ export function auditBatch(
   const isPaused = event.blockTime < model.pausedUntil;
   findings.check('governance', !isPaused, where, () => `batch ${call.id} was settled during a pause`);
 
-  let content: Content;
-  try {
-    content = readContent(hexToBytes(call.content));
-  } catch (error) {
-    findings.check('calldata', false, where, () => `the content of batch ${call.id} is malformed: ${String(error)}`);
-    return undefined;
-  }
-  const judged = judgeFills(model, digester, content, event.blockTime);
-  const executed = compareFills(findings, event.transaction, content, judged, readSkips(reported.skips));
+  const isWellFormed = typeof content !== 'string';
+  const complain = (): string => `the content of batch ${call.id} is malformed: ${String(content)}`;
+  if (!findings.check('calldata', isWellFormed, where, complain) || !isWellFormed) return undefined;
+  const skips = readSkips(reported.skips);
+  const isTrusted = event.blockNumber < judge.trustedBefore;
+  const signers = isTrusted ? trustingSigners(judge.signers, badlySigned(content, skips)) : judge.signers;
+  const judged = judgeFills(model, digester, signers, content, event.blockTime);
+  const executed = compareFills(findings, event.transaction, content, judged, skips);
   compareWithdrawals(model, digester, findings, event, content, hexToBytes(reported.withdrawals));
   const figures = {
     fills: content.fills.length,
     executed,
     orders: content.orders.length,
     withdrawals: content.withdrawals.length,
+    signaturesTrusted: isTrusted ? content.orders.filter(({ authorisation }) => authorisation === 'owner').length : 0,
   };
   return { settled: { call, content, transaction: event.transaction }, figures };
+}
+
+/** The orders that the vault itself found to be badly signed. */
+function badlySigned(content: Content, skips: ReadonlyMap<number, Verdict>): Set<ContentOrder> {
+  const orders = [...skips].flatMap(([index, { reason, fault }]) => {
+    const fill = content.fills[index];
+    const order = fill === undefined ? undefined : content.orders[fault === 'maker' ? fill.maker : fill.taker];
+    return reason === REASON.badSignature && order !== undefined ? [order] : [];
+  });
+  return new Set(orders);
 }
 
 function checkHeader(

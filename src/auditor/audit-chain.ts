@@ -10,22 +10,24 @@
 import { createDigester } from '../chain/digests.ts';
 import { inspectVault } from '../chain/inspect-vault.ts';
 import { createRpcPool, type RpcPool } from '../chain/rpc-pool.ts';
-import { createVaultDecoder } from '../chain/vault-events.ts';
-import type { ChainFact } from '../domain/commands.ts';
 import { ExchangeError } from '../domain/errors.ts';
 import type { JournalRow } from '../domain/journal.ts';
 import { eip712Domain } from '../domain/typed-data.ts';
 import type { Address, Hash } from '../domain/units.ts';
-import { auditBatch, type SettledBatch } from './audit-batch.ts';
+import { auditBatch, type BatchJudge, type SettledBatch } from './audit-batch.ts';
 import { type AssetFigures, compareStorage } from './compare-storage.ts';
+import { createFactReader, type ExpectedFact } from './expected-fact.ts';
 import { type AuditCheck, type AuditFailure, Findings } from './findings.ts';
+import type { Acknowledgement } from './judge-receipt.ts';
+import { RecoveredSigners } from './order-signers.ts';
+import { type PreparedGroup, preparedGroups } from './prepare-batches.ts';
 import {
   type BlockPoint,
+  type ChainEvent,
   findDeployment,
+  firstEvent,
   readBlock,
-  readEvents,
   readParameters,
-  readSettleCalls,
 } from './read-chain.ts';
 import { type Replay, replayJournal } from './replay-journal.ts';
 import { VaultModel } from './vault-model.ts';
@@ -33,12 +35,17 @@ import { VaultModel } from './vault-model.ts';
 export type AuditOptions = {
   readonly rpcUrl: string;
   readonly vault: Address;
-  /** Block of the vault's deployment, or any before it; found by bisection when not given. */
+  /**
+   * Block of the vault's deployment, or any before it; found by bisection when not given. A later block: the history before it is derived
+   * all the same, but its orders' signatures are taken from the vault's word, which saves most of the work.
+   */
   readonly fromBlock?: number;
   /** Last block to audit; the chain's head when not given. */
   readonly toBlock?: number;
   /** The published journal from its first row on. */
   readonly journal?: AsyncIterable<JournalRow> | Iterable<JournalRow>;
+  /** To be held against the journal. */
+  readonly acknowledgements?: readonly Acknowledgement[];
   readonly onProgress?: (progress: AuditProgress) => void;
   readonly timeoutMs?: number;
 };
@@ -63,6 +70,8 @@ export type AuditFigures = {
   readonly fillsExecuted: number;
   readonly fillsSkipped: number;
   readonly withdrawals: number;
+  /** Orders before `fromBlock` whose signatures were taken from the vault's word. */
+  readonly signaturesTrusted: number;
   readonly accounts: number;
   readonly balancesCompared: number;
   readonly assets: readonly AssetFigures[];
@@ -95,37 +104,19 @@ export async function auditChain(options: AuditOptions): Promise<AuditReport> {
   const from = options.fromBlock ?? (await findDeployment(pool, vault, to.number));
   const findings = new Findings();
   const model = new VaultModel(parameters, findings);
-  const counts = {
-    events: 0,
-    deposits: 0,
-    exits: 0,
-    batches: 0,
-    orders: 0,
-    fills: 0,
-    fillsExecuted: 0,
-    withdrawals: 0,
-  };
-  const settled = new Map<number, SettledBatch>();
-  const facts = new Map<number, ChainFact>();
-  let incomplete: string | undefined;
-  let assets: readonly AssetFigures[] = [];
-  let balancesCompared = 0;
-  let replayed: Replay | undefined;
+  const signers = new RecoveredSigners(eip712Domain(parameters.chainId, vault));
+  const audit: Audit = { pool, model, findings, signers, to, options, history: emptyHistory() };
+  let outcome: Outcome = { assets: [], balancesCompared: 0, replayed: undefined, incomplete: undefined };
   try {
-    incomplete = await followEvents({ pool, model, findings, from, to, counts, settled, facts, options });
-    // Books that were not derived from the beginning say nothing about storage or journal.
-    if (incomplete === undefined) {
-      const state = await pool.run((endpoint) => inspectVault(endpoint, vault, [...model.accounts.keys()], to.hash));
-      ({ assets, balancesCompared } = await compareStorage(pool, model, findings, state, to, counts.events));
-      if (options.journal !== undefined) {
-        replayed = await replayJournal(options.journal, { model, settled, facts }, findings);
-        if (replayed.unreached > 0) incomplete = `the journal ends before ${replayed.unreached} of the settled batches`;
-      }
-    }
+    outcome = await auditAll(audit, from);
   } catch (error) {
     if (!(error instanceof ExchangeError)) throw error;
-    incomplete = error.message;
+    outcome = { ...outcome, incomplete: error.message };
+  } finally {
+    await signers.close();
   }
+  const { counts } = audit.history;
+  const { assets, balancesCompared, replayed, incomplete } = outcome;
   return {
     verdict: findings.failed ? 'failed' : incomplete === undefined ? 'ok' : 'incomplete',
     checks: findings.checks(),
@@ -147,12 +138,8 @@ export async function auditChain(options: AuditOptions): Promise<AuditReport> {
   };
 }
 
-type Following = {
-  readonly pool: RpcPool;
-  readonly model: VaultModel;
-  readonly findings: Findings;
-  readonly from: number;
-  readonly to: BlockPoint;
+/** What the events showed so far. */
+type History = {
   readonly counts: {
     events: number;
     deposits: number;
@@ -162,39 +149,84 @@ type Following = {
     fills: number;
     fillsExecuted: number;
     withdrawals: number;
+    signaturesTrusted: number;
   };
+  /** Kept only for the journal, as are the facts by event sequence. */
   readonly settled: Map<number, SettledBatch>;
-  readonly facts: Map<number, ChainFact>;
-  readonly options: AuditOptions;
+  readonly facts: Map<number, ExpectedFact>;
 };
 
-/** @returns why the audit is incomplete, when the first events lie before `from` */
-async function followEvents({
-  pool,
-  model,
-  findings,
-  from,
-  to,
-  counts,
-  settled,
-  facts,
-  options,
-}: Following): Promise<string | undefined> {
+const emptyHistory = (): History => ({
+  counts: {
+    events: 0,
+    deposits: 0,
+    exits: 0,
+    batches: 0,
+    orders: 0,
+    fills: 0,
+    fillsExecuted: 0,
+    withdrawals: 0,
+    signaturesTrusted: 0,
+  },
+  settled: new Map(),
+  facts: new Map(),
+});
+
+type Audit = {
+  readonly pool: RpcPool;
+  readonly model: VaultModel;
+  readonly findings: Findings;
+  readonly signers: RecoveredSigners;
+  readonly to: BlockPoint;
+  readonly options: AuditOptions;
+  readonly history: History;
+};
+
+type Outcome = {
+  readonly assets: readonly AssetFigures[];
+  readonly balancesCompared: number;
+  readonly replayed: Replay | undefined;
+  readonly incomplete: string | undefined;
+};
+
+async function auditAll(audit: Audit, from: number): Promise<Outcome> {
+  const { pool, model, findings, to, options, history } = audit;
+  const { vault } = model.parameters;
+  const nothing = { assets: [], balancesCompared: 0, replayed: undefined };
+  const isFromTheBeginning = options.fromBlock === undefined || (await firstEvent(pool, vault, from, to.number)) === 1;
+  const begin = isFromTheBeginning ? from : await findDeployment(pool, vault, to.number);
+  const incomplete = await followEvents(audit, begin, Math.max(begin, from));
+  // Books that were not derived from the beginning say nothing about storage or journal.
+  if (incomplete !== undefined) return { ...nothing, incomplete };
+  const state = await pool.run((endpoint) => inspectVault(endpoint, vault, [...model.accounts.keys()], to.hash));
+  const compared = await compareStorage(pool, model, findings, state, to, history.counts.events);
+  if (options.journal === undefined) return { ...compared, replayed: undefined, incomplete: undefined };
+  const replayed = await replayJournal(
+    options.journal,
+    { model, signers: audit.signers, ...history },
+    options.acknowledgements ?? [],
+    findings,
+  );
+  const reasons = [...replayed.unjudged];
+  if (replayed.unreached > 0) reasons.unshift(`the journal ends before ${replayed.unreached} of the settled batches`);
+  return { ...compared, replayed, incomplete: reasons.length === 0 ? undefined : reasons.join('; ') };
+}
+
+/** @returns why the audit is incomplete, when the node does not have the first events */
+async function followEvents(audit: Audit, from: number, trustedBefore: number): Promise<string | undefined> {
+  const { pool, model, findings, signers, to, options } = audit;
+  const { counts, facts } = audit.history;
   const { chainId, vault } = model.parameters;
   const digester = createDigester(eip712Domain(chainId, vault));
-  // Only to be held against the journal.
-  const decoder = createVaultDecoder();
-  let last: number | undefined;
-  let incomplete: string | undefined;
-  for await (const { events, block } of readEvents(pool, vault, from, to.number)) {
-    const batches = events.filter((event) => event.name === 'BatchSettled').map((event) => event.transaction);
-    const calls = await readSettleCalls(pool, vault, batches);
-    for (const event of events) {
-      if (last === undefined && event.eventSequence !== 1) {
-        incomplete = `the vault's first ${event.eventSequence - 1} events lie before block ${from}: balances cannot be derived without them`;
-        return incomplete;
+  const judge: BatchJudge = { model, digester, signers, findings, trustedBefore };
+  const factOf = createFactReader();
+  let last = 0;
+  for await (const group of preparedGroups({ pool, vault, from, to: to.number, model, signers, trustedBefore })) {
+    for (const event of group.events) {
+      if (last === 0 && event.eventSequence !== 1) {
+        return `the node does not show the vault's first ${event.eventSequence - 1} events: balances cannot be derived without them`;
       }
-      const expected = (last ?? 0) + 1;
+      const expected = last + 1;
       findings.check(
         'event_sequence',
         event.eventSequence === expected,
@@ -203,29 +235,27 @@ async function followEvents({
       );
       last = event.eventSequence;
       counts.events += 1;
-      if (options.journal !== undefined) facts.set(event.eventSequence, decoder.decode(event.log).fact);
+      if (options.journal !== undefined) facts.set(event.eventSequence, factOf(event));
       if (event.name === 'Deposited') counts.deposits += 1;
       if (event.name === 'ExitExecuted') counts.exits += 1;
-      if (event.name !== 'BatchSettled') {
-        model.apply(event);
-        continue;
-      }
-      const audited = auditBatch(
-        model,
-        digester,
-        findings,
-        event,
-        calls.get(event.transaction) ?? 'the transaction was not read',
-      );
-      counts.batches += 1;
-      if (audited === undefined) continue;
-      counts.orders += audited.figures.orders;
-      counts.fills += audited.figures.fills;
-      counts.fillsExecuted += audited.figures.executed;
-      counts.withdrawals += audited.figures.withdrawals;
-      if (options.journal !== undefined) settled.set(audited.settled.call.id, audited.settled);
+      if (event.name === 'BatchSettled') followBatch(audit, judge, event, group);
+      else model.apply(event);
     }
-    options.onProgress?.({ block, toBlock: to.number, events: counts.events, fills: counts.fills });
+    options.onProgress?.({ block: group.block, toBlock: to.number, events: counts.events, fills: counts.fills });
   }
-  return incomplete;
+  return undefined;
+}
+
+function followBatch({ history, options }: Audit, judge: BatchJudge, event: ChainEvent, group: PreparedGroup): void {
+  const { counts, settled } = history;
+  counts.batches += 1;
+  const batch = group.batches.get(event.transaction) ?? { call: 'the transaction was not read' };
+  const audited = auditBatch(judge, event, batch);
+  if (audited === undefined) return;
+  counts.orders += audited.figures.orders;
+  counts.fills += audited.figures.fills;
+  counts.fillsExecuted += audited.figures.executed;
+  counts.withdrawals += audited.figures.withdrawals;
+  counts.signaturesTrusted += audited.figures.signaturesTrusted;
+  if (options.journal !== undefined) settled.set(audited.settled.call.id, audited.settled);
 }

@@ -17,6 +17,7 @@ export type AssetFigures = {
   readonly surplus: string;
 };
 
+const TOKEN_ABI = parseAbi(['function balanceOf(address holder) view returns (uint256 units)']);
 const LANE_ABI = parseAbi([
   'function laneState(address account, uint16 lane) view returns (uint40 sequence, uint40 filledLots, bytes20 tag)',
 ]);
@@ -75,10 +76,35 @@ export async function compareStorage(
     );
   }
   await compareLanes(pool, model, expect, at);
-  return { assets: compareAssets(model, findings, state), balancesCompared };
+  const held = await readHeld(pool, model, at);
+  return { assets: compareAssets(model, findings, state, held), balancesCompared };
 }
 
-function compareAssets(model: VaultModel, findings: Findings, state: VaultState): AssetFigures[] {
+/** What each token itself says that the vault holds: the vault's own figure is not taken for it. */
+async function readHeld(pool: RpcPool, model: VaultModel, at: BlockPoint): Promise<bigint[]> {
+  const args = [model.parameters.vault] as const;
+  const data = encodeFunctionData({ abi: TOKEN_ABI, functionName: 'balanceOf', args });
+  const calls = model.assets.map(
+    ({ token }): RpcCall => ({ method: 'eth_call', params: [{ to: token, data }, { blockHash: at.hash }] }),
+  );
+  const answers = await pool.run((endpoint) => endpoint.batch(calls));
+  return answers.map((answer) =>
+    decodeFunctionResult({ abi: TOKEN_ABI, functionName: 'balanceOf', data: answer as Hex }),
+  );
+}
+
+function compareAssets(
+  model: VaultModel,
+  findings: Findings,
+  state: VaultState,
+  heldByToken: readonly bigint[],
+): AssetFigures[] {
+  findings.check(
+    'storage',
+    state.assets.length === model.assets.length,
+    {},
+    () => `the vault lists ${state.assets.length} assets, ${model.assets.length} were derived`,
+  );
   return state.assets.map((shown, index) => {
     const derived = model.assets[index];
     const total = [...model.accounts.values()].reduce(
@@ -99,7 +125,16 @@ function compareAssets(model: VaultModel, findings: Findings, state: VaultState)
       {},
       () => `asset ${index}: balances and fees add up to ${total}, booked are ${shown.booked}`,
     );
-    const [booked, held] = [BigInt(shown.booked) * shown.quantumUnits, shown.heldUnits];
+    const held = heldByToken[index] ?? 0n;
+    // By the derived books and the listed quantum: a storage that lies must not make the vault look solvent.
+    const booked = BigInt(derived?.booked ?? shown.booked) * (derived?.quantumUnits ?? shown.quantumUnits);
+    findings.check(
+      'storage',
+      shown.heldUnits === held && shown.quantumUnits === derived?.quantumUnits,
+      {},
+      () =>
+        `asset ${index}: the vault shows ${shown.heldUnits} held and a quantum of ${shown.quantumUnits}, the token says ${held}, the listing ${derived?.quantumUnits}`,
+    );
     findings.check(
       'solvency',
       held >= booked,
@@ -110,7 +145,7 @@ function compareAssets(model: VaultModel, findings: Findings, state: VaultState)
       asset: index,
       token: shown.token,
       booked: booked.toString(),
-      fees: (BigInt(shown.fees) * shown.quantumUnits).toString(),
+      fees: (BigInt(derived?.fees ?? shown.fees) * (derived?.quantumUnits ?? shown.quantumUnits)).toString(),
       held: held.toString(),
       surplus: (held - booked).toString(),
     };

@@ -23,6 +23,7 @@ export const CHECKS = {
   journal_orders: 'Every order in the journal carries the signature of its signer over exactly these terms.',
   journal_batches: 'Replaying the journal gives exactly the batches that were settled, in order of price and time.',
   journal_commitment: 'Every batch commits to the journal row that ends with its seal.',
+  receipts: 'Every acknowledgement stands in the journal where the engine signed that it stands.',
 } as const;
 export type CheckName = keyof typeof CHECKS;
 

@@ -8,9 +8,9 @@
 import type { Digester } from '../chain/digests.ts';
 import { hexToBytes } from '../chain/hex.ts';
 import { keccak } from '../chain/keccak.ts';
-import { recoverSigner } from '../chain/recover.ts';
 import { packNonce } from '../domain/orders.ts';
 import { feeOf, type Hash, type Ppm, type Quanta } from '../domain/units.ts';
+import type { OrderSigners } from './order-signers.ts';
 import type { Content, ContentFill, ContentOrder } from './read-content.ts';
 import {
   ALL_MARKETS,
@@ -70,8 +70,14 @@ export type JudgedOrder = {
 export type JudgedBatch = { readonly orders: readonly JudgedOrder[]; readonly verdicts: readonly Verdict[] };
 
 /** Judges orders and fills at the time of the block, and applies the fills that had to be executed to the model. */
-export function judgeFills(model: VaultModel, digester: Digester, content: Content, now: number): JudgedBatch {
-  const orders = content.orders.map((order) => judgeOrder(model, digester, order, now));
+export function judgeFills(
+  model: VaultModel,
+  digester: Digester,
+  signers: OrderSigners,
+  content: Content,
+  now: number,
+): JudgedBatch {
+  const orders = content.orders.map((order) => judgeOrder(model, digester, signers, order, now));
   const feesMax = model.feesMax(now);
   const verdicts: Verdict[] = [];
   while (verdicts.length < content.fills.length) {
@@ -87,7 +93,13 @@ export function judgeFills(model: VaultModel, digester: Digester, content: Conte
 }
 
 /** @param model lanes, stamps and keys as they stood before the batch */
-function judgeOrder(model: VaultModel, digester: Digester, order: ContentOrder, now: number): JudgedOrder {
+function judgeOrder(
+  model: VaultModel,
+  digester: Digester,
+  signers: OrderSigners,
+  order: ContentOrder,
+  now: number,
+): JudgedOrder {
   const account = model.account(order.account);
   const listed = model.markets[order.market];
   const { grace, deployedAt } = model.parameters;
@@ -105,7 +117,7 @@ function judgeOrder(model: VaultModel, digester: Digester, order: ContentOrder, 
   if (isBad) return { ...known, mark: REASON.invalidOrder };
   if (now > order.expiry + grace) return { ...known, mark: REASON.expired };
   if (order.sequence < model.cutoff(account, now)) return { ...known, mark: REASON.cancelled };
-  return { ...known, ...judgeAuthority(account, order, digest, isImmediate, now) };
+  return { ...known, ...judgeAuthority(account, order, signers, digest, isImmediate, now) };
 }
 
 /** What a batch or the journal must say of an order for it to be signed again. */
@@ -153,6 +165,7 @@ export function orderMessage(
 function judgeAuthority(
   account: ModelAccount,
   order: ContentOrder,
+  signers: OrderSigners,
   digest: Hash,
   isImmediate: boolean,
   now: number,
@@ -161,10 +174,10 @@ function judgeAuthority(
   const lane = account.lanes.get(order.lane);
   let signer: string = order.account;
   if (order.authorisation === 'owner' || order.authorisation === 'session') {
-    const recovered = recoverSigner(digest, order.proof);
-    if (recovered.kind !== 'recovered') return refuse(REASON.badSignature);
-    if (order.authorisation === 'owner' && recovered.signer !== order.account) return refuse(REASON.badSignature);
-    signer = recovered.signer;
+    const recovered = signers.signerOf(order, digest);
+    if (recovered === undefined) return refuse(REASON.badSignature);
+    if (order.authorisation === 'owner' && recovered !== order.account) return refuse(REASON.badSignature);
+    signer = recovered;
   } else if (order.authorisation === 'registered') {
     if (!account.registeredOrders.has(digest)) return refuse(REASON.notRegistered);
   } else if (order.authorisation === 'verified_session') {

@@ -8,7 +8,7 @@ import { receiptSigner } from '../chain/receipts.ts';
 import type { SequencedCommand } from '../domain/commands.ts';
 import type { JournalRow, Receipt } from '../domain/journal.ts';
 import type { Eip712Domain } from '../domain/typed-data.ts';
-import type { Address } from '../domain/units.ts';
+import type { Address, Hash } from '../domain/units.ts';
 import { JOURNAL_START, receiptProves, verifyRow } from '../offchain-engine/sequencer/journal-row.ts';
 
 export type ReceiptVerdict =
@@ -30,15 +30,16 @@ export type AcknowledgedCommand = {
   readonly domain: Eip712Domain;
 };
 
+/** What a client keeps of an acknowledgement: the receipt, and the order that it was told for. */
+export type Acknowledgement = { readonly receipt: Receipt; readonly order: Hash | undefined };
+
 /** @throws ExchangeError JOURNAL_CORRUPT when the journal is not one sound chain up to the receipt's place */
 export async function judgeReceipt(
   { receipt, sequenced, engineKeys, domain }: AcknowledgedCommand,
   journal: AsyncIterable<JournalRow> | Iterable<JournalRow>,
 ): Promise<ReceiptVerdict> {
-  const signer = receiptSigner(receipt, domain);
-  if (signer === undefined || !engineKeys.includes(signer)) {
-    return { kind: 'unproven', reason: `the receipt was signed by ${signer ?? 'nobody'}` };
-  }
+  const forgery = notSignedByEngine(receipt, engineKeys, domain);
+  if (forgery !== undefined) return forgery;
   if (!receiptProves(receipt, sequenced)) {
     return { kind: 'unproven', reason: 'the receipt is for another command' };
   }
@@ -46,9 +47,50 @@ export async function judgeReceipt(
   for await (const row of journal) {
     position = verifyRow(position, row).position;
     if (row.lastSequence < receipt.sequence) continue;
-    if (row.hash === receipt.rowHash) return { kind: 'kept' };
-    const reason = `the engine signed for row ${receipt.rowHash} at ${receipt.sequence}, the journal has ${row.hash} there`;
-    return { kind: 'omitted', reason };
+    return judgeRow(receipt, row);
   }
   return { kind: 'unreached' };
+}
+
+/**
+ * The same when the command's own bytes are not at hand: the journal's row is the one that was signed, or it is not. In the row that was
+ * signed the command is read, and the order compared.
+ *
+ * @param row a verified row of the journal that reaches the receipt's place, with its commands
+ */
+export function judgeAcknowledgement(
+  { receipt, order }: Acknowledgement,
+  engineKeys: readonly Address[],
+  domain: Eip712Domain,
+  row: JournalRow,
+  commands: readonly SequencedCommand[],
+): ReceiptVerdict {
+  const forgery = notSignedByEngine(receipt, engineKeys, domain);
+  if (forgery !== undefined) return forgery;
+  const verdict = judgeRow(receipt, row);
+  if (verdict.kind !== 'kept') return verdict;
+  const sequenced = commands.find(({ sequence }) => sequence === receipt.sequence);
+  if (sequenced === undefined || !receiptProves(receipt, sequenced)) {
+    return { kind: 'unproven', reason: `the receipt's proof does not lead to command ${receipt.sequence}` };
+  }
+  const { command } = sequenced;
+  const placed = command.kind === 'placeOrder' || command.kind === 'replaceOrder' ? command.order.digest : undefined;
+  if (order === undefined || placed === order) return verdict;
+  return { kind: 'unproven', reason: `command ${receipt.sequence} is for ${placed ?? command.kind}, not for ${order}` };
+}
+
+function notSignedByEngine(
+  receipt: Receipt,
+  engineKeys: readonly Address[],
+  domain: Eip712Domain,
+): ReceiptVerdict | undefined {
+  const signer = receiptSigner(receipt, domain);
+  if (signer !== undefined && engineKeys.includes(signer)) return undefined;
+  return { kind: 'unproven', reason: `the receipt was signed by ${signer ?? 'nobody'}` };
+}
+
+function judgeRow(receipt: Receipt, row: JournalRow): ReceiptVerdict {
+  if (row.hash === receipt.rowHash) return { kind: 'kept' };
+  const reason = `the engine signed for row ${receipt.rowHash} at ${receipt.sequence}, the journal has ${row.hash} there`;
+  return { kind: 'omitted', reason };
 }

@@ -115,6 +115,15 @@ export async function* readEvents(
   }
 }
 
+/** Sequence of the first event in [from, to]; undefined when there is none. */
+export async function firstEvent(pool: RpcPool, vault: Address, from: number, to: number): Promise<number | undefined> {
+  for await (const { events } of readEvents(pool, vault, from, to)) {
+    const [first] = events;
+    if (first !== undefined) return first.eventSequence;
+  }
+  return undefined;
+}
+
 async function readRange(pool: RpcPool, vault: Address, from: number, to: number): Promise<ChainEvent[]> {
   const filter = { address: vault, fromBlock: hex(from), toBlock: hex(to) };
   return pool.run(async (endpoint) => {

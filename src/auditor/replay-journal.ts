@@ -6,10 +6,9 @@
  * and the settled one must commit to the very row that ends with its seal. So nothing can have been matched otherwise, slipped in or left
  * out without either the journal's hashes or the batches showing it.
  */
-import { createDigester } from '../chain/digests.ts';
-import { recoverSigner } from '../chain/recover.ts';
+import { createDigester, type Digester } from '../chain/digests.ts';
 import type { SealedBatch } from '../domain/batches.ts';
-import type { ChainFact, SequencedCommand } from '../domain/commands.ts';
+import type { SequencedCommand } from '../domain/commands.ts';
 import { ExchangeError } from '../domain/errors.ts';
 import type { JournalRow } from '../domain/journal.ts';
 import type { NewOrder } from '../domain/orders.ts';
@@ -19,8 +18,11 @@ import { Engine } from '../offchain-engine/engine.ts';
 import { JOURNAL_START, verifyRow } from '../offchain-engine/sequencer/journal-row.ts';
 import { stateHash } from '../offchain-engine/snapshot.ts';
 import type { SettledBatch } from './audit-batch.ts';
+import type { ExpectedFact } from './expected-fact.ts';
 import type { Findings } from './findings.ts';
 import { orderMessage } from './judge-batch.ts';
+import { type Acknowledgement, judgeAcknowledgement } from './judge-receipt.ts';
+import type { RecoveredSigners } from './order-signers.ts';
 import type { Content } from './read-content.ts';
 import type { VaultModel } from './vault-model.ts';
 
@@ -29,38 +31,55 @@ export type Replay = {
   readonly stateHash: Hash;
   /** Settled batches that the journal as given does not reach. */
   readonly unreached: number;
+  /** Why acknowledgements could not be judged. */
+  readonly unjudged: readonly string[];
 };
 
 /** What the chain showed, for the journal to be held against. */
 export type ChainRecord = {
   readonly model: VaultModel;
+  readonly signers: RecoveredSigners;
   readonly settled: ReadonlyMap<number, SettledBatch>;
   /** By event sequence. */
-  readonly facts: ReadonlyMap<number, ChainFact>;
+  readonly facts: ReadonlyMap<number, ExpectedFact>;
 };
+
+/** A batch as the replayed engine sealed it, and the row that ends with its seal. */
+type Seal = { readonly batch: SealedBatch; readonly row: JournalRow };
 
 /** Replays rows from the first one on, up to the first that cannot be trusted. */
 export async function replayJournal(
   journal: AsyncIterable<JournalRow> | Iterable<JournalRow>,
   chain: ChainRecord,
+  acknowledgements: readonly Acknowledgement[],
   findings: Findings,
 ): Promise<Replay> {
   const engine = new Engine();
   const unmatched = new Map(chain.settled);
-  const checkOrder = orderChecker(chain.model, findings);
+  // A batch may be sealed again in smaller parts: then only the last seal of its id may have been settled.
+  const otherSeals = new Map<number, Seal>();
+  const orders = new OrderChecker(chain, findings);
+  const receipts = new ReceiptChecker(acknowledgements, chain.model, findings);
   let position = JOURNAL_START;
   try {
     for await (const row of journal) {
       const verified = verifyRow(position, row);
       findings.check('journal_chain', true, {}, () => '');
       position = verified.position;
+      receipts.check(row, verified.commands);
       for (const sequenced of verified.commands) {
         checkFact(sequenced, chain, findings);
-        checkOrder(sequenced);
+        await orders.check(sequenced);
         for (const event of engine.apply(sequenced).events) {
           if (event.kind !== 'batchSealed') continue;
-          compareBatch(event.batch, row, unmatched.get(event.batch.batchId), findings);
-          unmatched.delete(event.batch.batchId);
+          const { batch } = event;
+          const settled = unmatched.get(batch.batchId);
+          if (settled?.call.journalSequence !== batch.journalSequence) {
+            if (settled !== undefined) otherSeals.set(batch.batchId, { batch, row });
+            continue;
+          }
+          compareBatch({ batch, row }, settled, findings);
+          unmatched.delete(batch.batchId);
         }
       }
     }
@@ -69,19 +88,21 @@ export async function replayJournal(
     if (error instanceof ExchangeError && !isCorrupt) throw error;
     const reason = error instanceof Error ? error.message : String(error);
     findings.check(isCorrupt ? 'journal_chain' : 'journal_batches', false, {}, () => reason);
+  } finally {
+    await orders.finish();
   }
   const replayedTo = engine.lastSequence;
-  const unreached = [...unmatched.values()].filter(({ call }) => call.journalSequence > replayedTo);
-  for (const { call, transaction } of unmatched.values()) {
-    if (call.journalSequence > replayedTo) continue;
-    findings.check(
-      'journal_batches',
-      false,
-      { transaction },
-      () => `batch ${call.id} was settled, but the journal does not seal it`,
-    );
+  const unreached = [...unmatched].filter(([id, { call }]) => !otherSeals.has(id) && call.journalSequence > replayedTo);
+  for (const [id, settled] of unmatched) {
+    const seal = otherSeals.get(id);
+    if (seal !== undefined) compareBatch(seal, settled, findings);
+    else if (settled.call.journalSequence <= replayedTo) {
+      const complain = (): string => `batch ${id} was settled, but the journal does not seal it`;
+      findings.check('journal_batches', false, { transaction: settled.transaction }, complain);
+    }
   }
-  return { commands: replayedTo, stateHash: stateHash(engine), unreached: unreached.length };
+  const unjudged = receipts.unjudged();
+  return { commands: replayedTo, stateHash: stateHash(engine), unreached: unreached.length, unjudged };
 }
 
 /** Facts beyond the audited blocks cannot be held against anything. */
@@ -119,46 +140,97 @@ function canonical(value: unknown): string {
   });
 }
 
+/** Signatures on their way at once. */
+const PENDING_MAX = 4_096;
+
 /** Orders must carry the signature of their signer, over what the engine matched. */
-function orderChecker(model: VaultModel, findings: Findings): (sequenced: SequencedCommand) => void {
-  const digester = createDigester(eip712Domain(model.parameters.chainId, model.parameters.vault));
-  const check = (order: NewOrder): void => {
+class OrderChecker {
+  readonly #chain: ChainRecord;
+  readonly #findings: Findings;
+  readonly #digester: Digester;
+  #pending: Promise<void>[] = [];
+
+  constructor(chain: ChainRecord, findings: Findings) {
+    const { chainId, vault } = chain.model.parameters;
+    this.#chain = chain;
+    this.#findings = findings;
+    this.#digester = createDigester(eip712Domain(chainId, vault));
+  }
+
+  /** Resolves as soon as there is room for another one. */
+  async check({ command }: SequencedCommand): Promise<void> {
+    if (command.kind !== 'placeOrder' && command.kind !== 'replaceOrder') return;
+    const { order } = command;
+    const { model } = this.#chain;
     const market = model.markets[order.market];
     if (market === undefined) return;
-    const digest = digester.order(orderMessage(model, { ...order, sequence: order.orderSequence }, market));
-    const where = { order: order.digest };
-    if (
-      !findings.check(
-        'journal_orders',
-        digest === order.digest,
-        where,
-        () => `the order's terms have the digest ${digest}`,
-      )
-    )
-      return;
+    const message = orderMessage(model, { ...order, sequence: order.orderSequence }, market);
+    const digest = this.#digester.order(message);
+    const isItself = digest === order.digest;
+    const complain = (): string => `the order's terms have the digest ${digest}`;
+    if (!this.#findings.check('journal_orders', isItself, { order: order.digest }, complain)) return;
+    // An order without a signature was registered on chain, which the batch that settles it has to show.
     if (order.signature === '0x') return;
-    const recovered = recoverSigner(digest, order.signature);
-    const signer = recovered.kind === 'recovered' ? recovered.signer : 'nobody';
-    findings.check(
+    if (this.#pending.length >= PENDING_MAX) await this.finish();
+    this.#pending.push(this.#checkSigner(order, message));
+  }
+
+  /** Resolves when every signature has been checked. */
+  async finish(): Promise<void> {
+    const pending = this.#pending;
+    this.#pending = [];
+    await Promise.all(pending);
+  }
+
+  async #checkSigner(order: NewOrder, message: Parameters<RecoveredSigners['recover']>[0]): Promise<void> {
+    const signer = await this.#chain.signers.recover(message, order.signature);
+    this.#findings.check(
       'journal_orders',
       signer === order.signer,
-      where,
-      () => `the order was signed by ${signer}, the journal says ${order.signer}`,
+      { order: order.digest },
+      () => `the order was signed by ${signer ?? 'nobody'}, the journal says ${order.signer}`,
     );
-  };
-  return ({ command }) => {
-    if (command.kind === 'placeOrder' || command.kind === 'replaceOrder') check(command.order);
-  };
+  }
 }
 
-function compareBatch(
-  batch: SealedBatch,
-  row: JournalRow,
-  settled: SettledBatch | undefined,
-  findings: Findings,
-): void {
-  // Sealed, but not settled up to the audited block.
-  if (settled === undefined) return;
+class ReceiptChecker {
+  readonly #model: VaultModel;
+  readonly #findings: Findings;
+  readonly #unjudged: string[] = [];
+  /** In order of their places. */
+  #waiting: readonly Acknowledgement[];
+
+  constructor(acknowledgements: readonly Acknowledgement[], model: VaultModel, findings: Findings) {
+    this.#waiting = acknowledgements.toSorted((a, b) => a.receipt.sequence - b.receipt.sequence);
+    this.#model = model;
+    this.#findings = findings;
+  }
+
+  check(row: JournalRow, commands: readonly SequencedCommand[]): void {
+    const { chainId, vault } = this.#model.parameters;
+    const keys = [...this.#model.engineKeys];
+    for (; this.#waiting[0] !== undefined && this.#waiting[0].receipt.sequence <= row.lastSequence; ) {
+      const [first, ...others] = this.#waiting;
+      this.#waiting = others;
+      const verdict = judgeAcknowledgement(first, keys, eip712Domain(chainId, vault), row, commands);
+      if (verdict.kind === 'unproven') this.#unjudged.push(verdict.reason);
+      else {
+        const reason = verdict.kind === 'omitted' ? verdict.reason : '';
+        const where = first.order === undefined ? {} : { order: first.order };
+        this.#findings.check('receipts', verdict.kind === 'kept', where, () => reason);
+      }
+    }
+  }
+
+  unjudged(): readonly string[] {
+    const behind = this.#waiting.map(
+      ({ receipt }) => `the journal ends before the receipt's command ${receipt.sequence}`,
+    );
+    return [...this.#unjudged, ...behind];
+  }
+}
+
+function compareBatch({ batch, row }: Seal, settled: SettledBatch, findings: Findings): void {
   const { call, content, transaction } = settled;
   const commits =
     call.journalSequence === batch.journalSequence &&

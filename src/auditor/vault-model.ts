@@ -75,6 +75,8 @@ export class VaultModel {
   epoch = 0;
   engineKey: string = NO_ADDRESS;
   readonly standbyKeys: string[] = [];
+  /** Every key that was registered as an engine's, whether it is still one or not. */
+  readonly engineKeys = new Set<Address>();
   takerFeePpm = 0;
   makerFeePpm = 0;
   earlierTakerFeePpm = 0;
@@ -341,6 +343,7 @@ export class VaultModel {
         return;
       }
       case 'EngineKeyRegistered':
+        this.engineKeys.add(lower(args['key']));
         if (this.engineKey === NO_ADDRESS) this.engineKey = lower(args['key']);
         else this.standbyKeys.push(lower(args['key']));
         return;

@@ -58,6 +58,8 @@ export type OrderReceipt = {
   readonly rowHash: string;
   readonly merkleRoot: string;
   readonly leafIndex: number;
+  /** Commands of the journal row. */
+  readonly leafCount: number;
   readonly proof: readonly string[];
   readonly signature: string;
 };

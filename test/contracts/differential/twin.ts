@@ -10,6 +10,7 @@ import type { Contract, LogDescription } from 'ethers';
 import { Findings } from '../../../src/auditor/findings.ts';
 import { judgeFills } from '../../../src/auditor/judge-batch.ts';
 import { judgeWithdrawal } from '../../../src/auditor/judge-withdrawals.ts';
+import { SIGNERS_HERE } from '../../../src/auditor/order-signers.ts';
 import { type Content, readContent } from '../../../src/auditor/read-content.ts';
 import { type AuditEvent, lower, type ModelAccount, VaultModel } from '../../../src/auditor/vault-model.ts';
 import { bytesToHex } from '../../../src/chain/hex.ts';
@@ -251,7 +252,7 @@ export class Twin {
 
   /** What the rules make of a well-formed batch; applies it to the model. */
   #judge(content: Content, now: number): Judged {
-    const { verdicts } = judgeFills(this.model, this.lab.digester, content, now);
+    const { verdicts } = judgeFills(this.model, this.lab.digester, SIGNERS_HERE, content, now);
     let skips = '0x';
     let executed = 0;
     for (const [index, { reason, fault }] of verdicts.entries()) {
