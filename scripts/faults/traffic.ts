@@ -12,7 +12,7 @@ const SIZE_LOTS_MAX = 5;
 /** More than makers can leave behind in rounds that failed halfway, so that their side of the book is empty after a round that did not. */
 const TAKER_SIZE = '2';
 const PRICE = '2500';
-const [PAUSE_MIN_MS, PAUSE_SPREAD_MS] = [150, 350];
+const [PAUSE_MIN_MS, PAUSE_SPREAD_MS] = [200, 600];
 
 export type TrafficTrade = { readonly settled: () => Promise<unknown> };
 
