@@ -33,6 +33,8 @@ export class ModelLedger {
   readonly #withdrawals = new Map<Hash, ModelWithdrawal>();
   readonly #batches: SealedBatch[] = [];
   readonly #deficits = new Set<string>();
+  /** Proceeds that the engine says it keeps locked, in doubt of their trades. */
+  readonly #frozen = new Map<string, number>();
   #finalBatches = 0;
   #lastFact = 0;
   #epoch = 0;
@@ -130,6 +132,9 @@ export class ModelLedger {
         return;
       case 'withdrawalDone':
         this.#withdrawalDone(event.digest, event.status);
+        return;
+      case 'proceedsFrozen':
+        this.#frozen.set(`${event.account}:${event.asset}`, event.amount);
         return;
       case 'accountInDeficit':
         this.#deficits.add(`${event.account}:${event.asset}`);
@@ -239,7 +244,9 @@ export class ModelLedger {
       for (const asset of ASSETS) {
         const key = `${account}:${asset}`;
         const { settled, unsettledIn, unsettledOut } = this.#of(account, asset);
-        const locked = own.reduce((sum, order) => sum + lockOf(order, asset), 0);
+        const frozen = this.#frozen.get(key) ?? 0;
+        const locked = own.reduce((sum, order) => sum + lockOf(order, asset), frozen);
+        assert.ok(frozen >= 0 && frozen <= unsettledIn, `${key}: ${frozen} frozen of ${unsettledIn} that is to come`);
         const pendingWithdrawal = this.#pending(account, asset);
         const available = settled + unsettledIn - unsettledOut - locked - pendingWithdrawal;
         const expected = { available, locked, pendingWithdrawal, unsettledIn, unsettledOut, settled };

@@ -124,17 +124,6 @@ export type OperatorCommand =
     }
   /** The engine's machine has the right time after all: commands carry its clock again, and what is due by it ends. */
   | { readonly kind: 'acceptClockJump'; readonly reason: string }
-  /**
-   * Splits the oldest batch in flight, whose content is `contentHash`, into batches of at most `tradesMax` trades; later ones
-   * move up. Always the last command of its journal row.
-   */
-  | {
-      readonly kind: 'resealBatch';
-      readonly batchId: number;
-      readonly contentHash: Hash;
-      readonly tradesMax: number;
-      readonly reason: string;
-    }
   /** Drift found: no withdrawal is accepted or sealed until an operator resumes. */
   | { readonly kind: 'haltWithdrawals'; readonly reason: string }
   | { readonly kind: 'resumeWithdrawals'; readonly reason: string }

@@ -11,6 +11,7 @@ import { cancelWhere } from './cancels.ts';
 import { cancellation } from './codes.ts';
 import { STATUS_CANCELLED } from './event-sink.ts';
 import { applyFees } from './fees.ts';
+import { refreeze, thaw } from './freezing.ts';
 import { AVAILABLE, SETTLED } from './ledger.ts';
 import { byArrival, endLiveOrder, liveOrdersOf } from './live-orders.ts';
 import { noteShortfall, remedyDeficits } from './reversals.ts';
@@ -75,8 +76,7 @@ function applyFact(state: EngineState, command: ChainCommand): void {
       state.registeredOrders.add(`${command.account}:${command.digest}`);
       return;
     case 'batchSettled':
-      finishBatch(state, command, command.eventSequence);
-      countVolumes(state);
+      settleBatch(state, command);
       return;
     case 'chainEventNoted':
       return;
@@ -153,6 +153,7 @@ function endExit(state: EngineState, address: Address, asset: number): void {
 /** The vault paid out the whole balance of that asset; trades that spend it and are not settled yet will be skipped. */
 function executeExit(state: EngineState, address: Address, asset: number, amount: Quanta): void {
   endExit(state, address, asset);
+  const frozen = thaw(state);
   const slot = state.ledger.slot(state.accounts.open(address), asset);
   state.ledger.add(slot, AVAILABLE, -amount);
   state.ledger.add(slot, SETTLED, -amount);
@@ -160,6 +161,14 @@ function executeExit(state: EngineState, address: Address, asset: number, amount
   sayExit(state, address, asset, 'executed', amount);
   remedyDeficits(state);
   refreshUnsettled(state);
+  refreeze(state, frozen, true);
+}
+
+function settleBatch(state: EngineState, settled: Extract<ChainCommand, { kind: 'batchSettled' }>): void {
+  const frozen = thaw(state);
+  finishBatch(state, settled, settled.eventSequence);
+  countVolumes(state);
+  refreeze(state, frozen, settled.skips.length > 0);
 }
 
 /** What the batch settled counts for fee tiers from tomorrow on. */

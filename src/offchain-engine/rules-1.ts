@@ -135,7 +135,5 @@ function operate(core: EngineState, command: Exclude<RuledCommand, ChainCommand 
     case 'tick':
     case 'acceptClockJump':
       return;
-    case 'resealBatch':
-      return;
   }
 }

@@ -1,4 +1,4 @@
-/** Part of a snapshot: what operators and the vault set (fees, limits, terms), volumes, leases, and failed withdrawals. */
+/** Part of a snapshot: what operators and the vault set (fees, limits, terms), volumes, leases, failed withdrawals, and proceeds that are frozen. */
 import type { FeeTier } from '../domain/markets.ts';
 import type { Ppm, Quanta } from '../domain/units.ts';
 import type { BinaryReader, BinaryWriter } from './binary.ts';
@@ -25,6 +25,12 @@ export function writeRules(out: BinaryWriter, core: EngineState): void {
     out.uint32(account);
     out.number(failures);
     out.number(untilMs);
+  }
+  out.number(core.suspectUntilBatch);
+  out.uint32(core.frozen.size);
+  for (const [key, amount] of byKey(core.frozen)) {
+    out.number(key);
+    out.number(amount);
   }
   writeVolumes(out, core);
   out.uint32(core.gateways.size);
@@ -56,6 +62,9 @@ export function readRules(input: BinaryReader, core: EngineState): void {
     () => [input.uint32(), { failures: input.number(), untilMs: input.number() }] as const,
   ))
     core.failedWithdrawals.set(account, failed);
+  core.suspectUntilBatch = input.number();
+  for (const [key, amount] of readList(input, () => [input.number(), input.number()] as const))
+    core.frozen.set(key, amount);
   readVolumes(input, core);
   for (const [gateway, untilMs, accounts] of readList(
     input,

@@ -122,6 +122,10 @@ export class EngineState {
   readonly volumes = new Volumes();
   /** Cancel on disconnect, by gateway. */
   readonly gateways = new Map<string, GatewayLease>();
+  /** Proceeds kept from being traded on, by account × 65,536 + asset; part of what is locked. */
+  readonly frozen = new Map<number, number>();
+  /** Batches up to this one were in flight when something went wrong last. */
+  suspectUntilBatch = 0;
   /** Dead man's switches: account → time in ms. */
   readonly cancelAfter = new Map<number, number>();
   /** No switch fires before this; it may be earlier than the first one. */

@@ -96,7 +96,6 @@ const FIELDS: { readonly [Kind in Command['kind']]: { readonly [field: string]: 
   setLimits: { limits, reason: words },
   setWithdrawalTerms: { asset: uint, fee: uint, minimum: uint, reason: words },
   acceptClockJump: { reason: words },
-  resealBatch: { batchId: uint, contentHash: hash, tradesMax: uint, reason: words },
   feesChanged: { ...chain, takerFeePpm: uint, makerFeePpm: uint },
   genesis: {
     chainId: uint,

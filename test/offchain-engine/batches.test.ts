@@ -224,6 +224,82 @@ describe('deficits', () => {
     return exchange;
   }
 
+  it('freezes the proceeds of sealed trades that the vault will skip, until it has', () => {
+    for (const timeInForce of ['ioc', 'fok'] as const) {
+      const exchange = chain(true, timeInForce);
+      exchange.place({ account: ALICE, side: 'sell', size: 1, price: 120 });
+      const events = exchange.settle(1, [{ trade: 0, reason: INSUFFICIENT }]);
+      assert.deepEqual(
+        all(events, 'proceedsFrozen').map(({ account, asset, amount }) => [account, asset, amount]),
+        [
+          [ALICE, BASE, 900],
+          [CAROL, QUOTE, 10_990],
+        ],
+      );
+      assert.deepEqual(exchange.balance(ALICE, BASE), {
+        available: 0,
+        locked: 1_000,
+        pendingWithdrawal: 0,
+        unsettledIn: 1_000,
+        unsettledOut: 0,
+        settled: 0,
+      });
+      exchange.engine = decodeSnapshot(encodeSnapshot(exchange.engine));
+      assert.equal(
+        rejection(exchange.place({ account: ALICE, side: 'sell', size: 1, price: 120 }).events),
+        'insufficient_balance',
+      );
+      const skips = [0, 1].map((trade) => ({ trade, reason: INSUFFICIENT }));
+      const last = exchange.settle(2, skips);
+      assert.deepEqual(
+        all(last, 'proceedsFrozen').map(({ amount }) => amount),
+        [0, 0],
+      );
+      assert.deepEqual(
+        all(last, 'accountInDeficit').map(({ account }) => account),
+        [ALICE],
+      );
+      assert.equal(exchange.balance(ALICE, BASE).settled, 0);
+      assert.equal(exchange.balance(CAROL, QUOTE).available, 1_000_000);
+    }
+  });
+
+  it('freezes nothing when what is sealed can still be paid, and releases when a deposit makes up for it', () => {
+    const covered = chain(true);
+    covered.deposit(CAROL, 10, 0);
+    assert.equal(only(covered.settle(1, [{ trade: 0, reason: 2 }]), 'proceedsFrozen'), undefined);
+    const exchange = chain(true);
+    exchange.place({ account: BOB, side: 'sell', size: 1, price: 100 });
+    exchange.place({ account: CAROL, side: 'buy', size: 1, price: 100 });
+    exchange.seal();
+    assert.equal(all(exchange.settle(1, [{ trade: 0, reason: 2 }]), 'proceedsFrozen').length, 2);
+    exchange.deposit(CAROL, 10, 0);
+    const events = exchange.settle(2);
+    assert.deepEqual(
+      all(events, 'proceedsFrozen').map(({ amount }) => amount),
+      [0, 0],
+    );
+    assert.equal(exchange.balance(ALICE, BASE).locked, 0);
+  });
+
+  it('freezes the proceeds of what an exit took away', () => {
+    const exchange = new Exchange();
+    exchange.deposit(ALICE, 0, 1_000_000);
+    exchange.deposit(BOB, 10, 0);
+    exchange.place({ account: BOB, side: 'sell', size: 10, price: 100 });
+    exchange.place({ account: ALICE, side: 'buy', size: 10, price: 100 });
+    exchange.seal();
+    exchange.fact({ kind: 'exitRequested', account: BOB, asset: BASE });
+    const events = exchange.fact({ kind: 'exitExecuted', account: BOB, asset: BASE, amount: 1_000 as never });
+    assert.deepEqual(
+      all(events, 'proceedsFrozen').map(({ account, asset }) => [account, asset]),
+      [
+        [ALICE, BASE],
+        [BOB, QUOTE],
+      ],
+    );
+  });
+
   it('voids unsealed trades that the account can no longer pay for, newest first', () => {
     const exchange = chain(false);
     const events = exchange.settle(1, [{ trade: 0, reason: INSUFFICIENT }]);

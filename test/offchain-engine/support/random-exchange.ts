@@ -319,7 +319,7 @@ function assertUncrossed(engine: Engine): void {
   }
 }
 
-/** Every quantum locked belongs to a live order, and every live order has exactly what it needs. */
+/** Every quantum locked belongs to a live order or to proceeds that are frozen, and every live order has exactly what it needs. */
 function assertLocks(engine: Engine): void {
   for (const owner of engine.accounts()) {
     const needed = [0, 0];
@@ -330,6 +330,8 @@ function assertLocks(engine: Engine): void {
       if (side === 'sell') needed[BASE]! += remaining * LOT;
       else needed[QUOTE]! += notional + feeOf(notional as Quanta, maxFeePpm as never);
     }
+    const account = engine.core.accounts.find(owner);
+    for (const asset of ASSETS) needed[asset]! += engine.core.frozen.get(account * 65_536 + asset) ?? 0;
     assert.deepEqual(
       ASSETS.map((asset) => engine.balance(owner, asset).locked),
       needed,
