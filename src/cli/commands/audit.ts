@@ -1,12 +1,14 @@
 import type { Command } from 'commander';
 import { type AuditReport, auditChain } from '../../auditor/audit-chain.ts';
+import { recoveryWarning } from '../../chain/recover.ts';
 import type { Address } from '../../domain/units.ts';
 import { EXIT, UsageError } from '../exit-codes.ts';
 import { readPublishedJournal } from '../journal-source.ts';
 import { addressValue, httpUrl, wholeNumber } from '../options.ts';
+import { readReceiptFile } from '../receipt-file.ts';
 import { styled, type Terminal } from '../terminal.ts';
 
-type AuditOptions = { rpc: string; vault: Address; journal?: string; from?: number; to?: number };
+type AuditOptions = { rpc: string; vault: Address; journal?: string; receipt?: string; from?: number; to?: number };
 
 /** Further failures are counted; --json gives them all. */
 const FAILURES_SHOWN = 50;
@@ -19,19 +21,28 @@ export function addAudit(program: Command, terminal: Terminal): void {
     .requiredOption('--rpc <url>', 'a node that you trust, with the history since the deployment', httpUrl)
     .requiredOption('--vault <address>', "the vault's address", addressValue)
     .option('--journal <file-or-url>', "the public journal: a file, or the API's address")
-    .option('--from <block>', 'block of the deployment or any before it; found when absent', wholeNumber(0, BLOCK_MAX))
+    .option('--receipt <file>', 'answers of the API to placed orders, to be looked for in the journal')
+    .option(
+      '--from <block>',
+      "check orders' signatures from this block on; before it the vault's word is taken for them (default: check all)",
+      wholeNumber(0, BLOCK_MAX),
+    )
     .option('--to <block>', "last block; the chain's head when absent", wholeNumber(0, BLOCK_MAX))
     .addHelpText(
       'after',
       '\nExit code 0: everything holds. 1: something does not. 3: not everything could be read.\n\nExample:\n  tallystick audit --rpc http://127.0.0.1:8545 --vault 0x… --journal https://exchange.example --json',
     )
-    .action(async ({ rpc, vault, journal, from, to }: AuditOptions) => {
+    .action(async ({ rpc, vault, journal, receipt, from, to }: AuditOptions) => {
+      if (receipt !== undefined && journal === undefined) throw new UsageError('--receipt needs --journal');
       if (from !== undefined && to !== undefined && from > to) throw new UsageError('--from is above --to');
+      const slow = recoveryWarning();
+      if (slow !== undefined) terminal.progress(slow);
       let reportedAt = performance.now();
       const report = await auditChain({
         rpcUrl: rpc,
         vault,
         ...(journal === undefined ? {} : { journal: readPublishedJournal(journal) }),
+        ...(receipt === undefined ? {} : { acknowledgements: readReceiptFile(receipt) }),
         ...(from === undefined ? {} : { fromBlock: from }),
         ...(to === undefined ? {} : { toBlock: to }),
         onProgress: ({ block, toBlock, events, fills }) => {
@@ -61,6 +72,11 @@ function reportText(report: AuditReport): string {
     `  blocks ${figures.fromBlock} to ${figures.toBlock} (${figures.toBlockHash}), ${figures.seconds.toFixed(1)} s`,
     `  ${figures.events} events: ${figures.deposits} deposits, ${figures.withdrawals} withdrawals, ${figures.exits} exits, ${figures.batches} batches`,
     `  ${figures.orders} orders, ${figures.fills} fills (${figures.fillsExecuted} executed, ${figures.fillsSkipped} skipped)`,
+    ...(figures.signaturesTrusted === 0
+      ? []
+      : [
+          `  ${figures.signaturesTrusted} orders were settled before block ${figures.fromBlock}: the vault's word was taken for their signatures, everything else was derived`,
+        ]),
     `  ${figures.accounts} accounts, ${figures.balancesCompared} balances compared with the vault's storage`,
     ...(figures.journalCommands === undefined
       ? ['  no journal was given: whether matching was fair was not checked']
