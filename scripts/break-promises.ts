@@ -76,7 +76,10 @@ async function runTest(copy: string, promise: PromiseName): Promise<TestRun> {
 }
 
 /** @throws Error unless the text stands there exactly once: then the table must be brought up to date */
-function plant(source: string, { file, text, replacement }: PlantedBug): string {
+export function plant(
+  source: string,
+  { file, text, replacement }: Pick<PlantedBug, 'file' | 'text' | 'replacement'>,
+): string {
   const parts = source.split(text);
   if (parts.length !== 2) throw new Error(`${file} has the text ${parts.length - 1} times: ${firstLine(text)}`);
   return parts.join(replacement);

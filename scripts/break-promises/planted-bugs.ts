@@ -198,8 +198,8 @@ export const PLANTED_BUGS: readonly PlantedBug[] = [
     promise: 'P7',
     what: 'the vault takes a batch that leaves a gap',
     file: 'contracts/Settlement.sol',
-    text: 'if (batch.id != progress.batchId + 1) revert',
-    replacement: 'if (batch.id <= progress.batchId) revert',
+    text: 'if (batch.id != progress.batchId() + 1) revert',
+    replacement: 'if (batch.id <= progress.batchId()) revert',
   },
   {
     promise: 'P8',
