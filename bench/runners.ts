@@ -349,7 +349,6 @@ export class EngineRunner implements Runner {
     ticket.expiry = START_MS / 1000 + 86_400;
     ticket.maxFeePpm = 1_000;
     ticket.digest = `0x${'ab'.repeat(32)}`;
-    ticket.signer = address(1);
   }
 
   #apply(command: Command): void {

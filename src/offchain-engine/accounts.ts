@@ -19,18 +19,21 @@ export type SessionKey = {
 /** Most session keys remembered per account; registering one more drops the one that ends first. */
 export const SESSION_KEYS_PER_ACCOUNT_MAX = 64;
 
+/** Int32 slots of an account's record: first and last live order (resting, stops), linked oldest first; how many there are. */
+export const FIRST_ORDER = 0;
+export const LAST_ORDER = 1;
+export const OPEN_ORDERS = 2;
+/** Float64 slots: orders with a sequence below this were cancelled on chain; highest sequence among lanes dropped as dead. */
+export const CANCELLED_BEFORE = 2;
+export const DROPPED_SEQUENCE = 3;
+export const ACCOUNT_INT_SHIFT = 3;
+export const ACCOUNT_FLOAT_SHIFT = 2;
+
 export class Accounts {
   readonly addresses: Address[] = [];
-  /** First 43 bits of the address, to sort many accounts quickly. */
-  readonly prefixes: number[] = [];
-  /** Live orders (resting, stops), oldest first, linked through the order records. */
-  readonly firstOrder: number[] = [];
-  readonly lastOrder: number[] = [];
-  readonly openOrders: number[] = [];
-  /** Orders with a sequence below this were cancelled on chain. */
-  readonly cancelledBefore: number[] = [];
-  /** Highest sequence among lanes that were dropped as dead. */
-  readonly droppedSequence: number[] = [];
+  /** Records of 32 bytes; reread after `open`. */
+  ints = new Int32Array(64 << ACCOUNT_INT_SHIFT);
+  floats = new Float64Array(this.ints.buffer);
   /** Assets for which an exit is pending; undefined for none. */
   readonly exits: (Set<number> | undefined)[] = [];
   readonly sessionKeys: (Map<Address, SessionKey> | undefined)[] = [];
@@ -55,16 +58,26 @@ export class Accounts {
     const index = this.addresses.length;
     this.#indexes.set(address, index);
     this.addresses.push(address);
-    // 11 hex digits are 44 bits; dropping the last leaves 43.
-    this.prefixes.push(Math.floor(Number.parseInt(address.slice(2, 13), 16) / 2));
-    this.firstOrder.push(0);
-    this.lastOrder.push(0);
-    this.openOrders.push(0);
-    this.cancelledBefore.push(0);
-    this.droppedSequence.push(0);
+    if (index << ACCOUNT_INT_SHIFT === this.ints.length) {
+      const grown = new Int32Array(this.ints.length * 2);
+      grown.set(this.ints);
+      this.ints = grown;
+      this.floats = new Float64Array(grown.buffer);
+    }
     this.exits.push(undefined);
     this.sessionKeys.push(undefined);
     return index;
+  }
+
+  /** A figure of the account's record, by Float64 slot. */
+  figure(account: number, slot: number): number {
+    return this.floats[(account << ACCOUNT_FLOAT_SHIFT) + slot]!;
+  }
+
+  /** Raises a figure of the account's record to `value`, if that is more. */
+  raise(account: number, slot: number, value: number): void {
+    const at = (account << ACCOUNT_FLOAT_SHIFT) + slot;
+    if (value > this.floats[at]!) this.floats[at] = value;
   }
 
   hasExit(account: number, asset: number): boolean {

@@ -34,6 +34,7 @@ import {
   ACCOUNT,
   EXPIRY,
   FLAG_POST_ONLY,
+  FLAG_SESSION_KEY,
   FLAG_SIDE,
   FLAGS,
   FLOAT_SHIFT,
@@ -42,10 +43,8 @@ import {
   MARKET,
   MAX_FEE_PPM,
   ORDER_SEQUENCE,
-  type OrderPool,
   PLACED_AT,
   PRICE,
-  SEAL_INDEX,
   SIZE,
   timeInForceOf,
 } from './book/order-pool.ts';
@@ -123,29 +122,9 @@ function endOfRuns(state: EngineState, tradesMax: number): number {
   return taken === 0 ? trades.head : trades.tail;
 }
 
-function collect(pool: OrderPool, id: number, ids: number[]): void {
-  const at = (id << INT_SHIFT) + SEAL_INDEX;
-  if (pool.ints[at] !== 0) return;
-  pool.ints[at] = 1;
-  ids.push(id);
-}
-
-/**
- * Ids strictly ascending by account address, lane, sequence. Sorted natively by the first 43 bits of the address, then each
- * group with equal bits (mostly one account's orders) by comparison.
- */
-function sortOrders(state: EngineState, ids: readonly number[]): number[] {
-  const { ints, floats } = state.pool;
-  const { addresses, prefixes } = state.accounts;
-  // 400 orders at most: the index fits the ten bits below the prefix.
-  const keys = new Float64Array(ids.length);
-  for (let index = 0; index < ids.length; index++) {
-    keys[index] = prefixes[ints[(ids[index]! << INT_SHIFT) + ACCOUNT]!]! * 1024 + index;
-  }
-  keys.sort();
-  const sorted: number[] = [];
-  for (let index = 0; index < keys.length; index++) sorted.push(ids[keys[index]! % 1024]!);
-  const compare = (a: number, b: number): number => {
+/** Ids strictly ascending by account address, lane, sequence. */
+function sortOrders({ accounts: { addresses }, pool: { ints, floats } }: EngineState, ids: number[]): number[] {
+  return ids.sort((a, b) => {
     const aAccount = ints[(a << INT_SHIFT) + ACCOUNT]!;
     const bAccount = ints[(b << INT_SHIFT) + ACCOUNT]!;
     if (aAccount !== bAccount) return addresses[aAccount]! < addresses[bAccount]! ? -1 : 1;
@@ -153,32 +132,23 @@ function sortOrders(state: EngineState, ids: readonly number[]): number[] {
       ints[(a << INT_SHIFT) + LANE]! - ints[(b << INT_SHIFT) + LANE]! ||
       floats[(a << FLOAT_SHIFT) + ORDER_SEQUENCE]! - floats[(b << FLOAT_SHIFT) + ORDER_SEQUENCE]!
     );
-  };
-  for (let first = 0; first < keys.length; ) {
-    const prefix = Math.floor(keys[first]! / 1024);
-    let next = first + 1;
-    while (next < keys.length && Math.floor(keys[next]! / 1024) === prefix) next++;
-    if (next - first > 1) sorted.splice(first, next - first, ...sorted.slice(first, next).sort(compare));
-    first = next;
-  }
-  return sorted;
+  });
 }
 
 /** The batch as the rest of the exchange sees it; the same content every time. */
 export function toSealedBatch(state: EngineState, batch: InFlightBatch): SealedBatch {
-  const { trades, pool } = state;
+  const { trades } = state;
   const positions: number[] = [];
-  const ids: number[] = [];
+  const ids = new Set<number>();
   for (let at = batch.first - trades.moved; at < batch.end - trades.moved; at++) {
     if (trades.isVoided(at)) continue;
     positions.push(at);
-    collect(pool, trades.ints[(at << TRADE_INT_SHIFT) + TAKER]!, ids);
-    collect(pool, trades.ints[(at << TRADE_INT_SHIFT) + MAKER]!, ids);
+    ids.add(trades.ints[(at << TRADE_INT_SHIFT) + TAKER]!);
+    ids.add(trades.ints[(at << TRADE_INT_SHIFT) + MAKER]!);
   }
-  const sorted = sortOrders(state, ids);
-  for (const [index, id] of sorted.entries()) pool.ints[(id << INT_SHIFT) + SEAL_INDEX] = index;
-  const orderIndex = (id: number): number => pool.ints[(id << INT_SHIFT) + SEAL_INDEX]!;
-  const sealed = {
+  const sorted = sortOrders(state, [...ids]);
+  const indexOf = new Map(sorted.map((id, index) => [id, index]));
+  return {
     batchId: batch.batchId,
     epoch: batch.epoch,
     journalSequence: batch.journalSequence as JournalSequence,
@@ -188,8 +158,8 @@ export function toSealedBatch(state: EngineState, batch: InFlightBatch): SealedB
       const floatAt = position << TRADE_FLOAT_SHIFT;
       return {
         tradeId: trades.floats[floatAt + TRADE_ID]!,
-        takerOrder: orderIndex(trades.ints[at + TAKER]!),
-        makerOrder: orderIndex(trades.ints[at + MAKER]!),
+        takerOrder: indexOf.get(trades.ints[at + TAKER]!)!,
+        makerOrder: indexOf.get(trades.ints[at + MAKER]!)!,
         sizeLots: trades.floats[floatAt + TRADE_SIZE]! as Lots,
         takerFeePpm: trades.ints[at + TAKER_FEE_PPM]! as Ppm,
         makerFeePpm: trades.ints[at + MAKER_FEE_PPM]! as Ppm,
@@ -200,8 +170,6 @@ export function toSealedBatch(state: EngineState, batch: InFlightBatch): SealedB
       requestedAt: requestedAt as JournalSequence,
     })),
   };
-  for (const id of sorted) pool.ints[(id << INT_SHIFT) + SEAL_INDEX] = 0;
-  return sealed;
 }
 
 function toBatchOrder({ pool, accounts }: EngineState, id: number): BatchOrder {
@@ -209,9 +177,10 @@ function toBatchOrder({ pool, accounts }: EngineState, id: number): BatchOrder {
   const at = id << INT_SHIFT;
   const floatAt = id << FLOAT_SHIFT;
   const flags = ints[at + FLAGS]!;
+  const account = accounts.addresses[ints[at + ACCOUNT]!]!;
   return {
-    account: accounts.addresses[ints[at + ACCOUNT]!]!,
-    signer: pool.signers[id] as Address,
+    account,
+    signer: (flags & FLAG_SESSION_KEY) === 0 ? account : (pool.signers.get(id) as Address),
     market: ints[at + MARKET]!,
     side: SIDES[flags & FLAG_SIDE]!,
     timeInForce: TIMES_IN_FORCE[timeInForceOf(flags)]!,

@@ -3,8 +3,15 @@ import { ExchangeError } from '../domain/errors.ts';
 import type { Hex } from '../domain/units.ts';
 
 export class BinaryWriter {
-  #bytes = Buffer.alloc(1 << 16);
+  #bytes: Buffer;
+  #view: DataView;
   #length = 0;
+
+  /** @param capacity bytes expected; beyond them it grows, which copies. */
+  constructor(capacity = 1 << 16) {
+    this.#bytes = Buffer.allocUnsafeSlow(capacity);
+    this.#view = new DataView(this.#bytes.buffer);
+  }
 
   byte(value: number): void {
     this.#reserve(1);
@@ -15,16 +22,18 @@ export class BinaryWriter {
     this.byte(value ? 1 : 0);
   }
 
-  /** An integer in [0, 2^32). */
+  /** An integer in [0, 2^32), or an int32 by its bits. */
   uint32(value: number): void {
     this.#reserve(4);
-    this.#length = this.#bytes.writeUInt32LE(value, this.#length);
+    this.#view.setUint32(this.#length, value, true);
+    this.#length += 4;
   }
 
   /** Any safe integer, as a double: one encoding per value. */
   number(value: number): void {
     this.#reserve(8);
-    this.#length = this.#bytes.writeDoubleLE(value, this.#length);
+    this.#view.setFloat64(this.#length, value, true);
+    this.#length += 8;
   }
 
   /** Lower-case hex with prefix, at most 65,535 bytes. */
@@ -46,15 +55,17 @@ export class BinaryWriter {
     this.text(value.toString(16));
   }
 
+  /** What was written; the writer is not used afterwards. */
   finish(): Uint8Array {
-    return new Uint8Array(this.#bytes.subarray(0, this.#length));
+    return new Uint8Array(this.#bytes.buffer, 0, this.#length);
   }
 
   #reserve(size: number): void {
     if (this.#length + size <= this.#bytes.length) return;
-    const grown = Buffer.alloc(Math.max(this.#bytes.length * 2, this.#length + size));
+    const grown = Buffer.allocUnsafeSlow(Math.max(this.#bytes.length * 2, this.#length + size));
     this.#bytes.copy(grown);
     this.#bytes = grown;
+    this.#view = new DataView(grown.buffer);
   }
 }
 

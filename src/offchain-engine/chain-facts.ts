@@ -4,7 +4,13 @@
  */
 import type { ChainCommand } from '../domain/commands.ts';
 import type { Address, ChainEventSequence, Quanta } from '../domain/units.ts';
-import { FEE_ACCOUNT, SESSION_KEYS_PER_ACCOUNT_MAX, type SessionKey, sessionKeyAllows } from './accounts.ts';
+import {
+  CANCELLED_BEFORE,
+  FEE_ACCOUNT,
+  SESSION_KEYS_PER_ACCOUNT_MAX,
+  type SessionKey,
+  sessionKeyAllows,
+} from './accounts.ts';
 import { finishBatch, refreshUnsettled } from './batches.ts';
 import { DUE, EXPIRY, FLOAT_SHIFT, INT_SHIFT, MARKET, ORDER_SEQUENCE } from './book/order-pool.ts';
 import { cancelWhere } from './cancels.ts';
@@ -201,7 +207,7 @@ function sayExit(
 
 function cancelBefore(state: EngineState, address: Address, beforeSequence: number): void {
   const account = state.accounts.open(address);
-  state.accounts.cancelledBefore[account] = Math.max(state.accounts.cancelledBefore[account]!, beforeSequence);
+  state.accounts.raise(account, CANCELLED_BEFORE, beforeSequence);
   const { floats } = state.pool;
   cancelWhere(
     state,
@@ -220,7 +226,7 @@ function registerSessionKey(state: EngineState, address: Address, registered: Se
   keys.set(key.key, key);
   const { ints, signers } = state.pool;
   const nowSeconds = state.nowMs / 1000;
-  const signed = (id: number): boolean => signers[id] === key.key;
+  const signed = (id: number): boolean => signers.get(id) === key.key;
   cancelWhere(state, account, SESSION_KEY_ENDED, (id) => {
     return signed(id) && !sessionKeyAllows(key, ints[(id << INT_SHIFT) + MARKET]!, nowSeconds);
   });
@@ -251,5 +257,5 @@ function endSessionKey(state: EngineState, account: number, key: Address, keys: 
   keys.delete(key);
   if (keys.size === 0) state.accounts.sessionKeys[account] = undefined;
   const { signers } = state.pool;
-  cancelWhere(state, account, SESSION_KEY_ENDED, (id) => signers[id] === key);
+  cancelWhere(state, account, SESSION_KEY_ENDED, (id) => signers.get(id) === key);
 }

@@ -1,103 +1,216 @@
 /**
- * What the engine remembers of every (account, lane): the highest sequence used, that order's digest, and the live order if
- * there is one. A hash table with open addressing in typed arrays; records leave it only when it is swept.
+ * What the engine remembers of every (account, lane): the highest sequence used, a fingerprint of that order's digest, and the
+ * live order if there is one. A hash table with open addressing, a record of 32 bytes per lane so that finding, taking and
+ * freeing a lane all touch one cache line; records leave it only when it is swept.
+ *
+ * The fingerprint (the digest's last 64 bits) only tells a resent order from another one under the same nonce. Both are
+ * refused, so whoever forges an equal one confuses nobody but themselves.
  *
  * A lane without a live order whose sequence is older than a new order may be is *dead*: no new order could reuse its nonce,
  * so a sweep drops it. Sweeps happen when the number of lanes reaches `sweepAt`, which is part of the state: replay and
  * snapshot agree on them.
  */
-import type { Accounts } from './accounts.ts';
+import { type Accounts, DROPPED_SEQUENCE } from './accounts.ts';
 import { INT_SHIFT, LANE_SLOT, type OrderPool } from './book/order-pool.ts';
 
 /** Fewest lanes at which a sweep is tried. */
 export const LANE_SWEEP_MIN = 65_536;
 const LANES = 65_536;
 
+/** Float64 slots of a record: first its key, account × 65,536 + lane + 1, or 0 where empty; then the highest sequence used. */
+const SEQUENCE = 1;
+/** Int32 slots: id of the live order, 0 for none; the digest's last two words. */
+const ORDER = 4;
+const DIGEST_HIGH = 5;
+const DIGEST_LOW = 6;
+const LANE_FLOAT_SHIFT = 2;
+const LANE_INT_SHIFT = 3;
+
+/** Records that `sorted` looks at in one step, less one. */
+const STEP_MASK = 0x3fff;
+
 export class Lanes {
   count = 0;
   sweepAt = LANE_SWEEP_MIN;
-  /** By position: account × 65,536 + lane, or −1 where empty. */
-  keys: Float64Array;
-  sequences: Float64Array;
-  /** Id of the live order; 0 for none. */
-  orders: Int32Array;
-  digests: string[];
-  #mask: number;
+  #floats: Float64Array;
+  #ints: Int32Array;
+  #capacity: number;
 
+  /** @param capacity a power of two. */
   constructor(capacity = 1024) {
-    this.#mask = capacity - 1;
-    this.keys = new Float64Array(capacity).fill(-1);
-    this.sequences = new Float64Array(capacity);
-    this.orders = new Int32Array(capacity);
-    this.digests = Array.from({ length: capacity }, () => '');
+    this.#capacity = capacity;
+    this.#floats = new Float64Array(capacity << LANE_FLOAT_SHIFT);
+    this.#ints = new Int32Array(this.#floats.buffer);
   }
 
   /** Position of the lane's record; −1 when it has none. */
   find(account: number, lane: number): number {
-    const key = account * LANES + lane;
-    let at = hash(account, lane) & this.#mask;
+    const key = account * LANES + lane + 1;
+    const floats = this.#floats;
+    const mask = this.#capacity - 1;
+    let at = hash(account, lane) & mask;
     for (;;) {
-      const there = this.keys[at]!;
+      const there = floats[at << LANE_FLOAT_SHIFT]!;
       if (there === key) return at;
-      if (there === -1) return -1;
-      at = (at + 1) & this.#mask;
+      if (there === 0) return -1;
+      at = (at + 1) & mask;
     }
   }
 
   /** Position of the lane's record, created empty when there is none. Positions of other lanes may change. */
   open(account: number, lane: number, pool: OrderPool): number {
-    if (this.count * 2 >= this.keys.length) this.#rebuild(this.keys.length * 2, pool, () => true);
-    const key = account * LANES + lane;
-    let at = hash(account, lane) & this.#mask;
-    while (this.keys[at] !== -1) at = (at + 1) & this.#mask;
-    this.keys[at] = key;
-    this.sequences[at] = 0;
-    this.orders[at] = 0;
-    this.digests[at] = '';
+    if (this.count * 2 >= this.#capacity) this.#rebuild(this.#capacity * 2, pool, () => true);
     this.count++;
-    return at;
+    return this.#insert(account, lane);
+  }
+
+  sequence(slot: number): number {
+    return this.#floats[(slot << LANE_FLOAT_SHIFT) + SEQUENCE]!;
+  }
+
+  /** Id of the live order; 0 for none. */
+  order(slot: number): number {
+    return this.#ints[(slot << LANE_INT_SHIFT) + ORDER]!;
+  }
+
+  setOrder(slot: number, id: number): void {
+    this.#ints[(slot << LANE_INT_SHIFT) + ORDER] = id;
+  }
+
+  /** Whether the digest may be that of the order which used the lane last. */
+  isOf(slot: number, digest: string): boolean {
+    const at = slot << LANE_INT_SHIFT;
+    return this.#ints[at + DIGEST_HIGH] === hexWord(digest, 50) && this.#ints[at + DIGEST_LOW] === hexWord(digest, 58);
+  }
+
+  /** Notes the order that uses the lane now. @param digest with prefix. */
+  use(slot: number, sequence: number, digest: string): void {
+    this.restore(slot, sequence, hexWord(digest, 50), hexWord(digest, 58));
+  }
+
+  restore(slot: number, sequence: number, digestHigh: number, digestLow: number): void {
+    const at = slot << LANE_INT_SHIFT;
+    this.#floats[(slot << LANE_FLOAT_SHIFT) + SEQUENCE] = sequence;
+    this.#ints[at + DIGEST_HIGH] = digestHigh;
+    this.#ints[at + DIGEST_LOW] = digestLow;
   }
 
   /** Drops dead lanes when enough lanes have gathered. @param oldestSequence a new order's sequence is at least this. */
   sweepIfDue(oldestSequence: number, pool: OrderPool, accounts: Accounts): void {
     if (this.count < this.sweepAt) return;
-    this.#rebuild(this.keys.length, pool, (at) => {
-      if (this.orders[at] !== 0 || this.sequences[at]! >= oldestSequence) return true;
-      const account = Math.floor(this.keys[at]! / LANES);
-      accounts.droppedSequence[account] = Math.max(accounts.droppedSequence[account]!, this.sequences[at]!);
+    this.#rebuild(this.#capacity, pool, (slot) => {
+      const sequence = this.sequence(slot);
+      if (this.order(slot) !== 0 || sequence >= oldestSequence) return true;
+      const { account } = laneOfKey(this.#floats[slot << LANE_FLOAT_SHIFT]!);
+      accounts.raise(account, DROPPED_SEQUENCE, sequence);
       return false;
     });
     this.sweepAt = Math.max(LANE_SWEEP_MIN, this.count * 2);
   }
 
-  #rebuild(capacity: number, pool: OrderPool, keep: (at: number) => boolean): void {
-    const { keys, sequences, orders, digests } = this;
+  /** The table as it is now. */
+  copy(): LaneTable {
+    return new LaneTable(this.#floats.slice());
+  }
+
+  #insert(account: number, lane: number): number {
+    const mask = this.#capacity - 1;
+    let at = hash(account, lane) & mask;
+    while (this.#floats[at << LANE_FLOAT_SHIFT] !== 0) at = (at + 1) & mask;
+    this.#floats[at << LANE_FLOAT_SHIFT] = account * LANES + lane + 1;
+    this.restore(at, 0, 0, 0);
+    this.setOrder(at, 0);
+    return at;
+  }
+
+  #rebuild(capacity: number, pool: OrderPool, keep: (slot: number) => boolean): void {
+    const floats = this.#floats;
+    const ints = this.#ints;
     const kept: number[] = [];
-    for (let at = 0; at < keys.length; at++) if (keys[at] !== -1 && keep(at)) kept.push(at);
-    this.#mask = capacity - 1;
-    this.keys = new Float64Array(capacity).fill(-1);
-    this.sequences = new Float64Array(capacity);
-    this.orders = new Int32Array(capacity);
-    this.digests = Array.from({ length: capacity }, () => '');
+    for (let slot = 0; slot < this.#capacity; slot++) {
+      if (floats[slot << LANE_FLOAT_SHIFT] !== 0 && keep(slot)) kept.push(slot);
+    }
+    this.#capacity = capacity;
+    this.#floats = new Float64Array(capacity << LANE_FLOAT_SHIFT);
+    this.#ints = new Int32Array(this.#floats.buffer);
     this.count = kept.length;
     for (const from of kept) {
-      const key = keys[from]!;
-      const account = Math.floor(key / LANES);
-      let at = hash(account, key - account * LANES) & this.#mask;
-      while (this.keys[at] !== -1) at = (at + 1) & this.#mask;
-      this.keys[at] = key;
-      this.sequences[at] = sequences[from]!;
-      this.orders[at] = orders[from]!;
-      this.digests[at] = digests[from]!;
-      if (orders[from] !== 0) pool.ints[(orders[from]! << INT_SHIFT) + LANE_SLOT] = at;
+      const { account, lane } = laneOfKey(floats[from << LANE_FLOAT_SHIFT]!);
+      const at = from << LANE_INT_SHIFT;
+      const to = this.#insert(account, lane);
+      this.restore(to, floats[(from << LANE_FLOAT_SHIFT) + SEQUENCE]!, ints[at + DIGEST_HIGH]!, ints[at + DIGEST_LOW]!);
+      const id = ints[at + ORDER]!;
+      if (id === 0) continue;
+      this.setOrder(to, id);
+      pool.ints[(id << INT_SHIFT) + LANE_SLOT] = to;
     }
   }
 }
 
-/** Account and lane of a record's key. */
-export function laneOfKey(key: number): { account: number; lane: number } {
-  const account = Math.floor(key / LANES);
-  return { account, lane: key - account * LANES };
+/** A copy of the table, to be read while the table itself goes on. */
+export class LaneTable {
+  readonly #floats: Float64Array;
+  readonly #ints: Int32Array;
+
+  constructor(floats: Float64Array) {
+    this.#floats = floats;
+    this.#ints = new Int32Array(floats.buffer);
+  }
+
+  /**
+   * Positions by account and lane, each as lane × 2^32 + position; `ends` holds where each account's part ends. Sorted by
+   * counting per account, then within each: the steps between are short, so that the caller can do something else.
+   */
+  *sorted(accounts: number): Generator<undefined, { order: Float64Array; ends: Int32Array }, undefined> {
+    const floats = this.#floats;
+    const capacity = floats.length >>> LANE_FLOAT_SHIFT;
+    const ends = new Int32Array(accounts);
+    let count = 0;
+    for (let slot = 0; slot < capacity; slot++) {
+      const key = floats[slot << LANE_FLOAT_SHIFT]!;
+      if (key !== 0) {
+        ends[Math.floor((key - 1) / LANES)]!++;
+        count++;
+      }
+      if ((slot & STEP_MASK) === STEP_MASK) yield;
+    }
+    for (let account = 0, start = 0; account < accounts; account++) {
+      const size = ends[account]!;
+      ends[account] = start;
+      start += size;
+    }
+    const order = new Float64Array(count);
+    for (let slot = 0; slot < capacity; slot++) {
+      const key = floats[slot << LANE_FLOAT_SHIFT]!;
+      if (key !== 0) {
+        const { account, lane } = laneOfKey(key);
+        order[ends[account]!++] = lane * 2 ** 32 + slot;
+      }
+      if ((slot & STEP_MASK) === STEP_MASK) yield;
+    }
+    return { order, ends };
+  }
+
+  sequence(slot: number): number {
+    return this.#floats[(slot << LANE_FLOAT_SHIFT) + SEQUENCE]!;
+  }
+
+  order(slot: number): number {
+    return this.#ints[(slot << LANE_INT_SHIFT) + ORDER]!;
+  }
+
+  digestHigh(slot: number): number {
+    return this.#ints[(slot << LANE_INT_SHIFT) + DIGEST_HIGH]!;
+  }
+
+  digestLow(slot: number): number {
+    return this.#ints[(slot << LANE_INT_SHIFT) + DIGEST_LOW]!;
+  }
+}
+
+function laneOfKey(key: number): { account: number; lane: number } {
+  const account = Math.floor((key - 1) / LANES);
+  return { account, lane: key - 1 - account * LANES };
 }
 
 function hash(account: number, lane: number): number {
@@ -105,4 +218,14 @@ function hash(account: number, lane: number): number {
   mixed ^= mixed >>> 15;
   mixed = Math.imul(mixed, 0x2c1b3c6d);
   return mixed ^ (mixed >>> 13);
+}
+
+/** Eight hex digits from `start` on, as an int32. */
+function hexWord(text: string, start: number): number {
+  let word = 0;
+  for (let index = start; index < start + 8; index++) {
+    const code = text.charCodeAt(index);
+    word = (word << 4) | ((code & 15) + (code >>> 6) * 9);
+  }
+  return word;
 }

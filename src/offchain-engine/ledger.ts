@@ -18,6 +18,10 @@ export const SETTLED = 5;
 const TOUCHED_AT = 6;
 export const BALANCE_SHIFT = 3;
 
+/** Assets whose balances are found without a table per asset, and its logarithm. */
+const NEAR_ASSETS = 8;
+const NEAR_SHIFT = 3;
+
 export class Ledger {
   /** Balance records of eight slots each; record 0 is never used. Reread after `slot`. */
   records = new Float64Array(1024 << BALANCE_SHIFT);
@@ -28,7 +32,10 @@ export class Ledger {
   touchedCount = 0;
   /** Balances whose available part went below zero at some time; may hold some that recovered. */
   readonly negative = new Set<number>();
-  readonly #slots: Int32Array[] = [];
+  /** By account, then asset, for the first assets: an account's balances are found in one place. */
+  #nearSlots = new Int32Array(64 << NEAR_SHIFT);
+  /** By asset, then account, for the others. */
+  readonly #farSlots: Int32Array[] = [];
   #sequence = 0;
 
   get slotCount(): number {
@@ -42,7 +49,11 @@ export class Ledger {
 
   /** The balance's record; 0 when the account never had this asset. */
   find(account: number, asset: number): number {
-    const slots = this.#slots[asset];
+    if (asset < NEAR_ASSETS) {
+      const at = (account << NEAR_SHIFT) + asset;
+      return at < this.#nearSlots.length ? this.#nearSlots[at]! : 0;
+    }
+    const slots = this.#farSlots[asset];
     return slots === undefined || account >= slots.length ? 0 : slots[account]!;
   }
 
@@ -103,16 +114,17 @@ export class Ledger {
   }
 
   #create(account: number, asset: number): number {
-    while (this.#slots.length <= asset) this.#slots.push(new Int32Array(64));
-    let slots = this.#slots[asset]!;
-    if (account >= slots.length) {
-      const grown = new Int32Array(Math.max(slots.length * 2, account + 1));
-      grown.set(slots);
-      this.#slots[asset] = grown;
-      slots = grown;
-    }
     const slot = this.slotAccounts.length;
-    slots[account] = slot;
+    if (asset < NEAR_ASSETS) {
+      const at = (account << NEAR_SHIFT) + asset;
+      if (at >= this.#nearSlots.length) this.#nearSlots = grownTo(this.#nearSlots, at + 1);
+      this.#nearSlots[at] = slot;
+    } else {
+      while (this.#farSlots.length <= asset) this.#farSlots.push(new Int32Array(0));
+      const slots = this.#farSlots[asset]!;
+      if (account >= slots.length) this.#farSlots[asset] = grownTo(slots, account + 1);
+      this.#farSlots[asset]![account] = slot;
+    }
     this.slotAccounts.push(account);
     this.slotAssets.push(asset);
     if ((slot + 1) << BALANCE_SHIFT > this.records.length) {
@@ -122,4 +134,10 @@ export class Ledger {
     }
     return slot;
   }
+}
+
+function grownTo(slots: Int32Array, length: number): Int32Array<ArrayBuffer> {
+  const grown = new Int32Array(Math.max(slots.length * 2, length));
+  grown.set(slots);
+  return grown;
 }

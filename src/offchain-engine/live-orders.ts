@@ -1,4 +1,5 @@
 /** Entry and end of live orders (resting, or stops that wait): lane, account list, deadline and lock always together. */
+import { ACCOUNT_INT_SHIFT, FIRST_ORDER, LAST_ORDER, OPEN_ORDERS } from './accounts.ts';
 import {
   ACCOUNT,
   ACCOUNT_NEXT,
@@ -32,14 +33,16 @@ export function linkOrder(state: EngineState, id: number): void {
   const ints = pool.ints;
   const at = id << INT_SHIFT;
   const account = ints[at + ACCOUNT]!;
-  lanes.orders[ints[at + LANE_SLOT]!] = id;
-  const last = accounts.lastOrder[account]!;
+  const accountInts = accounts.ints;
+  const accountAt = account << ACCOUNT_INT_SHIFT;
+  lanes.setOrder(ints[at + LANE_SLOT]!, id);
+  const last = accountInts[accountAt + LAST_ORDER]!;
   ints[at + ACCOUNT_NEXT] = 0;
   ints[at + ACCOUNT_PREVIOUS] = last;
-  if (last === 0) accounts.firstOrder[account] = id;
+  if (last === 0) accountInts[accountAt + FIRST_ORDER] = id;
   else ints[(last << INT_SHIFT) + ACCOUNT_NEXT] = id;
-  accounts.lastOrder[account] = id;
-  accounts.openOrders[account]!++;
+  accountInts[accountAt + LAST_ORDER] = id;
+  accountInts[accountAt + OPEN_ORDERS]!++;
   state.deadlines.insert(id);
 }
 
@@ -49,14 +52,16 @@ export function unlinkOrder(state: EngineState, id: number): void {
   const ints = pool.ints;
   const at = id << INT_SHIFT;
   const account = ints[at + ACCOUNT]!;
-  lanes.orders[ints[at + LANE_SLOT]!] = 0;
+  const accountInts = accounts.ints;
+  const accountAt = account << ACCOUNT_INT_SHIFT;
+  lanes.setOrder(ints[at + LANE_SLOT]!, 0);
   const next = ints[at + ACCOUNT_NEXT]!;
   const previous = ints[at + ACCOUNT_PREVIOUS]!;
-  if (next === 0) accounts.lastOrder[account] = previous;
+  if (next === 0) accountInts[accountAt + LAST_ORDER] = previous;
   else ints[(next << INT_SHIFT) + ACCOUNT_PREVIOUS] = previous;
-  if (previous === 0) accounts.firstOrder[account] = next;
+  if (previous === 0) accountInts[accountAt + FIRST_ORDER] = next;
   else ints[(previous << INT_SHIFT) + ACCOUNT_NEXT] = next;
-  accounts.openOrders[account]!--;
+  accountInts[accountAt + OPEN_ORDERS]!--;
   state.deadlines.remove(id);
 }
 
@@ -115,7 +120,11 @@ export function leaveBook(state: EngineState, market: MarketBook, id: number): v
 export function liveOrdersOf(state: EngineState, account: number, wanted: (id: number) => boolean): number[] {
   const ids: number[] = [];
   const ints = state.pool.ints;
-  for (let id = state.accounts.firstOrder[account]!; id !== 0; id = ints[(id << INT_SHIFT) + ACCOUNT_NEXT]!) {
+  for (
+    let id = state.accounts.ints[(account << ACCOUNT_INT_SHIFT) + FIRST_ORDER]!;
+    id !== 0;
+    id = ints[(id << INT_SHIFT) + ACCOUNT_NEXT]!
+  ) {
     if (wanted(id)) ids.push(id);
   }
   return ids;

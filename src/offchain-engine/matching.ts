@@ -25,6 +25,7 @@ import {
   MAX_FEE_PPM,
   NEXT,
   PRICE,
+  PRIORITY,
   preventionOf,
   REFERENCES,
   REMAINING,
@@ -107,6 +108,7 @@ export function runTaker(state: EngineState, market: MarketBook, id: number, lin
 
 function restOrder(state: EngineState, market: MarketBook, id: number, side: number, price: number): void {
   state.pool.ints[(id << INT_SHIFT) + STATE] = STATE_RESTING;
+  state.pool.floats[(id << FLOAT_SHIFT) + PRIORITY] = state.takePriority();
   market.book.insert(id);
   state.sink.level(market.index, side, price);
 }

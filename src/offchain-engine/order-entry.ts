@@ -6,13 +6,14 @@
  */
 import type { Address, Lots, PriceTicks, Quanta } from '../domain/units.ts';
 import { FEE_PPM_MAX, fitsNotional, LANE_MAX, ORDER_SEQUENCE_MAX, PRICE_TICKS_MAX } from '../domain/units.ts';
-import { sessionKeyAllows } from './accounts.ts';
+import { ACCOUNT_INT_SHIFT, CANCELLED_BEFORE, DROPPED_SEQUENCE, OPEN_ORDERS, sessionKeyAllows } from './accounts.ts';
 import {
   ACCOUNT,
   BUY,
   DUE,
   EXPIRY,
   FILLED,
+  FLAG_SESSION_KEY,
   FLAG_SIDE,
   FLAGS,
   FLOAT_SHIFT,
@@ -26,10 +27,10 @@ import {
   ORDER_SEQUENCE,
   PLACED_AT,
   PRICE,
+  PRIORITY,
   packFlags,
   REFERENCES,
   REMAINING,
-  SEAL_INDEX,
   SELL,
   SIZE,
   STATE,
@@ -38,6 +39,7 @@ import {
   STATE_STOP,
   STOP_AT_OR_ABOVE,
   STOP_NONE,
+  stopDirectionOf,
   TRIGGER_PRICE,
 } from './book/order-pool.ts';
 import { cancellation, rejection } from './codes.ts';
@@ -133,11 +135,11 @@ export function replaceOrder(
 export function findLiveOrder(state: EngineState, account: number, lane: number, orderSequence: number): number {
   if (account < 0) return 0;
   const slot = state.lanes.find(account, lane);
-  return slot >= 0 && state.lanes.sequences[slot] === orderSequence ? state.lanes.orders[slot]! : 0;
+  return slot >= 0 && state.lanes.sequence(slot) === orderSequence ? state.lanes.order(slot) : 0;
 }
 
 function isDuplicate(state: EngineState, ticket: OrderTicket, laneSlot: number): boolean {
-  return state.lanes.sequences[laneSlot] === ticket.orderSequence && state.lanes.digests[laneSlot] === ticket.digest;
+  return state.lanes.sequence(laneSlot) === ticket.orderSequence && state.lanes.isOf(laneSlot, ticket.digest);
 }
 
 function check(state: EngineState, ticket: OrderTicket, laneSlot: number, replaced: number): number {
@@ -217,16 +219,16 @@ export function oldestSequence(state: EngineState): number {
 
 function checkNonce(state: EngineState, ticket: OrderTicket, laneSlot: number, replaced: number): number {
   const { account, orderSequence } = ticket;
-  if (orderSequence < state.accounts.cancelledBefore[account]!) return REJECT.cancelledOnChain;
+  if (orderSequence < state.accounts.figure(account, CANCELLED_BEFORE)) return REJECT.cancelledOnChain;
   if (!Number.isInteger(ticket.lane) || ticket.lane < 0 || ticket.lane > LANE_MAX) return REJECT.nonceSuperseded;
   if (laneSlot < 0)
-    return orderSequence <= state.accounts.droppedSequence[account]! && ticket.registered
+    return orderSequence <= state.accounts.figure(account, DROPPED_SEQUENCE) && ticket.registered
       ? REJECT.nonceSuperseded
       : ACCEPT;
-  const used = state.lanes.sequences[laneSlot]!;
+  const used = state.lanes.sequence(laneSlot);
   if (orderSequence === used) return REJECT.nonceReused;
   if (orderSequence < used) return REJECT.nonceSuperseded;
-  const live = state.lanes.orders[laneSlot]!;
+  const live = state.lanes.order(laneSlot);
   return live !== 0 && live !== replaced ? REJECT.laneBusy : ACCEPT;
 }
 
@@ -244,7 +246,7 @@ function checkAccount(state: EngineState, market: MarketBook, ticket: OrderTicke
       return REJECT.exitPending;
   }
   if (state.ledger.inDeficit(account)) return REJECT.accountInDeficit;
-  const open = state.accounts.openOrders[account]! - (replaced === 0 ? 0 : 1);
+  const open = state.accounts.ints[(account << ACCOUNT_INT_SHIFT) + OPEN_ORDERS]! - (replaced === 0 ? 0 : 1);
   if (open >= state.genesis!.limits.openOrdersPerAccountMax) return REJECT.tooManyOpenOrders;
   if (state.pool.used >= ORDERS_MAX) return REJECT.bookFull;
   return ACCEPT;
@@ -319,8 +321,7 @@ function admit(state: EngineState, ticket: OrderTicket, laneSlot: number, replac
   const id = writeOrder(state, ticket, slot);
   const keepsPlace = replaced !== 0 && mayKeepPlace(state, id, replaced);
   if (replaced !== 0) endReplaced(state, replaced, id, keepsPlace);
-  state.lanes.sequences[slot] = ticket.orderSequence;
-  state.lanes.digests[slot] = ticket.digest;
+  state.lanes.use(slot, ticket.orderSequence, ticket.digest);
   ledger.lock(ledger.slot(ticket.account, ticket.side === SELL ? market.base : market.quote), ticket.lockQuanta);
   const accepted = sink.write(ACCEPTED, id, 0, 0);
   if (ticket.stopDirection !== STOP_NONE) {
@@ -359,12 +360,15 @@ function writeOrder(state: EngineState, ticket: OrderTicket, laneSlot: number): 
     ticket.prevention,
     ticket.stopDirection,
   );
+  if (ticket.sessionKey !== '') {
+    ints[at + FLAGS]! |= FLAG_SESSION_KEY;
+    pool.signers.set(id, ticket.sessionKey);
+  }
   ints[at + MARKET] = ticket.market;
   ints[at + LANE] = ticket.lane;
   ints[at + LANE_SLOT] = laneSlot;
   ints[at + MAX_FEE_PPM] = ticket.maxFeePpm;
   ints[at + REFERENCES] = 0;
-  ints[at + SEAL_INDEX] = 0;
   ints[at + TRIGGER_PRICE] = ticket.triggerPrice;
   ints[at + STATE] = STATE_MATCHING;
   floats[floatAt + REMAINING] = ticket.sizeLots;
@@ -375,7 +379,6 @@ function writeOrder(state: EngineState, ticket: OrderTicket, laneSlot: number): 
   floats[floatAt + EXPIRY] = ticket.expiry;
   floats[floatAt + DUE] = dueOf(state, ticket);
   pool.digests[id] = ticket.digest;
-  pool.signers[id] = ticket.signer;
   return id;
 }
 
@@ -390,7 +393,7 @@ function mayKeepPlace(state: EngineState, id: number, replaced: number): boolean
   const { ints, floats } = state.pool;
   const at = id << INT_SHIFT;
   const old = replaced << INT_SHIFT;
-  const waits = ints[at + FLAGS]! >>> 6 !== STOP_NONE;
+  const waits = stopDirectionOf(ints[at + FLAGS]!) !== STOP_NONE;
   const rests = ((ints[at + FLAGS]! >>> 1) & 3) !== IOC && ((ints[at + FLAGS]! >>> 1) & 3) !== FOK;
   return (
     ints[old + STATE] === STATE_RESTING &&
@@ -406,8 +409,11 @@ function mayKeepPlace(state: EngineState, id: number, replaced: number): boolean
 function endReplaced(state: EngineState, replaced: number, id: number, keepsPlace: boolean): void {
   const market = state.markets[state.pool.ints[(replaced << INT_SHIFT) + MARKET]!]!;
   releaseLock(state, market, replaced);
-  if (keepsPlace) market.book.takePlace(replaced, id);
-  else leaveBook(state, market, replaced);
+  if (keepsPlace) {
+    const { floats } = state.pool;
+    floats[(id << FLOAT_SHIFT) + PRIORITY] = floats[(replaced << FLOAT_SHIFT) + PRIORITY]!;
+    market.book.takePlace(replaced, id);
+  } else leaveBook(state, market, replaced);
   unlinkOrder(state, replaced);
   closeOrder(state, replaced, STATUS_CANCELLED, REPLACED);
 }

@@ -25,7 +25,6 @@ export class OrderTicket {
   registered = false;
   /** Address of a session key; empty when the owner signed or registered it. */
   sessionKey = '';
-  signer = '';
   digest = '';
   /** Set by the check: what the order locks. */
   lockQuanta = 0;
@@ -48,7 +47,6 @@ export function fillTicket(ticket: OrderTicket, order: NewOrder, accounts: Accou
   ticket.triggerPrice = order.stop === undefined ? 0 : order.stop.triggerPriceTicks;
   ticket.registered = order.signature === '0x';
   ticket.sessionKey = order.signer === order.account ? '' : order.signer;
-  ticket.signer = order.signer;
   ticket.digest = order.digest;
 }
 

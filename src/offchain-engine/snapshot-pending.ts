@@ -1,17 +1,7 @@
 /** The snapshot's sections of what is on its way to the chain: trades, withdrawals with their lanes, switches, batches in flight. */
 import type { Quanta, TimestampSeconds } from '../domain/units.ts';
 import { type BinaryReader, type BinaryWriter, corrupt } from './binary.ts';
-import {
-  ACCOUNT,
-  FLAGS,
-  INT_SHIFT,
-  LANE,
-  MARKET,
-  MAX_FEE_PPM,
-  PRICE,
-  REFERENCES,
-  TRIGGER_PRICE,
-} from './book/order-pool.ts';
+import { INT_SHIFT, REFERENCES } from './book/order-pool.ts';
 import type { EngineState, PendingWithdrawal } from './state.ts';
 import {
   MAKER,
@@ -28,29 +18,65 @@ import {
   TRADE_STARTS_RUN,
   TRADE_TIME_MS,
   TRADE_VOIDED,
+  type TradeLog,
 } from './trades.ts';
 
-export const ORDER_INTS = [PRICE, ACCOUNT, FLAGS, MARKET, LANE, MAX_FEE_PPM, TRIGGER_PRICE] as const;
 const TRADE_INTS = [TRADE_PRICE, TAKER_FEE_PPM, MAKER_FEE_PPM, TRADE_MARKET] as const;
 const TRADE_FLOATS = [TRADE_SIZE, TRADE_TIME_MS, TRADE_ID] as const;
+/** Trades written in one step. */
+const STEP = 512;
 
-export function writeTrades(out: BinaryWriter, { trades }: EngineState, positions: ReadonlyMap<number, number>): void {
-  let count = 0;
-  for (let position = trades.start; position < trades.tail; position++) if (!trades.isVoided(position)) count++;
-  out.uint32(count);
+/** Trades that were not final when the snapshot was taken. */
+export class TradeTable {
+  readonly ints: Int32Array;
+  readonly floats: Float64Array;
+
+  constructor({ ints, start, tail }: TradeLog) {
+    this.ints = ints.slice(start << TRADE_INT_SHIFT, tail << TRADE_INT_SHIFT);
+    this.floats = new Float64Array(this.ints.buffer);
+  }
+
+  get length(): number {
+    return this.ints.length >>> TRADE_INT_SHIFT;
+  }
+
+  isVoided(position: number): boolean {
+    return (this.ints[(position << TRADE_INT_SHIFT) + TRADE_FLAGS]! & TRADE_VOIDED) !== 0;
+  }
+
+  /** Ids of the orders that trades name, oldest trade first, takers before makers. */
+  named(): Int32Array {
+    const named = new Int32Array(this.length * 2);
+    let count = 0;
+    for (let position = 0; position < this.length; position++) {
+      if (this.isVoided(position)) continue;
+      named[count++] = this.ints[(position << TRADE_INT_SHIFT) + TAKER]!;
+      named[count++] = this.ints[(position << TRADE_INT_SHIFT) + MAKER]!;
+    }
+    return named.subarray(0, count);
+  }
+}
+
+export function* writeTrades(
+  out: BinaryWriter,
+  trades: TradeTable,
+  orders: { positionOf(id: number): number },
+): Generator<undefined, void, undefined> {
+  out.uint32(trades.named().length / 2);
   let startsRun = 0;
-  for (let position = trades.start; position < trades.tail; position++) {
+  for (let position = 0; position < trades.length; position++) {
     const at = position << TRADE_INT_SHIFT;
     const flags = trades.ints[at + TRADE_FLAGS]!;
     // The next trade of a run takes over as its first when the first was voided.
     startsRun |= flags & TRADE_STARTS_RUN;
-    if ((flags & TRADE_VOIDED) !== 0) continue;
-    out.uint32(positions.get(trades.ints[at + TAKER]!)!);
-    out.uint32(positions.get(trades.ints[at + MAKER]!)!);
+    if (trades.isVoided(position)) continue;
+    out.uint32(orders.positionOf(trades.ints[at + TAKER]!));
+    out.uint32(orders.positionOf(trades.ints[at + MAKER]!));
     out.byte(flags | startsRun);
     startsRun = 0;
     for (const slot of TRADE_INTS) out.uint32(trades.ints[at + slot]!);
     for (const slot of TRADE_FLOATS) out.number(trades.floats[(position << TRADE_FLOAT_SHIFT) + slot]!);
+    if (position % STEP === 0) yield;
   }
 }
 
@@ -147,7 +173,7 @@ export function readSwitches(input: BinaryReader, core: EngineState): void {
 }
 
 /** Batches are told by how many of the log's trades each has, oldest first. */
-export function writeBatches(out: BinaryWriter, { batches }: EngineState): void {
+export function writeBatches(out: BinaryWriter, batches: EngineState['batches']): void {
   out.uint32(batches.length);
   for (const { batchId, epoch, journalSequence, tradeCount, withdrawals } of batches) {
     for (const value of [batchId, epoch, journalSequence]) out.number(value);

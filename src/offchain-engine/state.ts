@@ -25,8 +25,10 @@ import { Volumes } from './volumes.ts';
 export const ORDER_LIFE_MAX_SECONDS = 30 * 24 * 60 * 60;
 /** A sequence may lie this far ahead of the command's time: half of what the contract allows by the block's time, which runs behind. */
 export const SEQUENCE_AHEAD_MAX_MS = 60_000;
-/** Orders the engine remembers at most: live ones, and those named by unsealed trades. */
+/** Orders the engine remembers at most: live ones, and those named by trades that are not final. */
 export const ORDERS_MAX = 4_000_000;
+/** More than the orders that can come to rest in one command: its own, and the stops it triggered. */
+const RESTS_PER_COMMAND = 128;
 
 export type Genesis = {
   readonly chainId: number;
@@ -138,10 +140,17 @@ export class EngineState {
   unsettledSinceMs = Number.POSITIVE_INFINITY;
 
   readonly sink = new EventSink();
+  #priority = 0;
 
   /** @param orders expected number of orders; the pool grows beyond it. */
   constructor(orders = 1024) {
     this.pool = new OrderPool(orders);
     this.deadlines = new Deadlines(this.pool);
+  }
+
+  /** The next value of an order's PRIORITY: follows from the command's sequence, so that it need not be remembered. */
+  takePriority(): number {
+    this.#priority = Math.max(this.#priority + 1, this.sequence * RESTS_PER_COMMAND);
+    return this.#priority;
   }
 }

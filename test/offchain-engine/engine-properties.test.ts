@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import fc from 'fast-check';
 import { Engine } from '../../src/offchain-engine/engine.ts';
-import { decodeSnapshot, encodeSnapshot, stateHash } from '../../src/offchain-engine/snapshot.ts';
+import { decodeSnapshot, encodeInSteps, encodeSnapshot, stateHash } from '../../src/offchain-engine/snapshot.ts';
 import { assertSound, Life, lives } from './support/random-exchange.ts';
 
 describe('the engine, whatever happens', () => {
@@ -51,6 +51,27 @@ describe('the engine, whatever happens', () => {
         for (const step of steps) assertSound(life, life.take(step));
       }),
       { numRuns: 200, endOnFailure: true },
+    );
+  });
+
+  it('is in a snapshot as it was when that was begun, whatever happens while it is encoded', () => {
+    fc.assert(
+      fc.property(lives(120), fc.nat(1_000), (steps, cut) => {
+        const life = new Life();
+        const begun = cut % steps.length;
+        for (const step of steps.slice(0, begun)) life.take(step);
+        const { engine } = life.exchange;
+        const bytes = encodeSnapshot(engine);
+        const encoding = encodeInSteps(engine);
+        let encoded = encoding.next();
+        for (const step of steps.slice(begun)) {
+          life.take(step);
+          if (!encoded.done) encoded = encoding.next();
+        }
+        while (!encoded.done) encoded = encoding.next();
+        assert.deepEqual(encoded.value, bytes);
+      }),
+      { numRuns: 60, endOnFailure: true },
     );
   });
 

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import type { TimestampSeconds } from '../../src/domain/units.ts';
-import { Accounts } from '../../src/offchain-engine/accounts.ts';
+import { Accounts, DROPPED_SEQUENCE } from '../../src/offchain-engine/accounts.ts';
 import { INT_SHIFT, LANE_SLOT, OrderPool } from '../../src/offchain-engine/book/order-pool.ts';
 import { Lanes } from '../../src/offchain-engine/lanes.ts';
 import { decodeSnapshot, encodeSnapshot, stateHash } from '../../src/offchain-engine/snapshot.ts';
@@ -12,15 +12,15 @@ describe('lanes', () => {
     const pool = new OrderPool();
     for (let lane = 0; lane < 500; lane++) {
       const at = lanes.open(lane % 7, lane, pool);
-      lanes.sequences[at] = lane;
-      lanes.digests[at] = digest(lane);
-      lanes.orders[at] = pool.allocate();
-      pool.ints[(lanes.orders[at]! << INT_SHIFT) + LANE_SLOT] = at;
+      lanes.use(at, lane, digest(lane));
+      lanes.setOrder(at, pool.allocate());
+      pool.ints[(lanes.order(at) << INT_SHIFT) + LANE_SLOT] = at;
     }
     for (let lane = 0; lane < 500; lane++) {
       const at = lanes.find(lane % 7, lane);
-      assert.deepEqual([lanes.sequences[at], lanes.digests[at]], [lane, digest(lane)]);
-      assert.equal(pool.ints[(lanes.orders[at]! << INT_SHIFT) + LANE_SLOT], at);
+      assert.deepEqual([lanes.sequence(at), lanes.isOf(at, digest(lane))], [lane, true]);
+      assert.equal(lanes.isOf(at, digest(lane + 1)), false);
+      assert.equal(pool.ints[(lanes.order(at) << INT_SHIFT) + LANE_SLOT], at);
       assert.equal(lanes.find((lane + 1) % 7, lane), -1);
     }
   });
@@ -37,8 +37,8 @@ describe('lanes', () => {
       [3, 5, 1],
     ] as const) {
       const at = lanes.open(account, lane, pool);
-      lanes.sequences[at] = sequence;
-      lanes.orders[at] = live;
+      lanes.use(at, sequence, digest(sequence));
+      lanes.setOrder(at, live);
     }
     lanes.sweepIfDue(30, pool, accounts);
     assert.equal(lanes.count, 4);
@@ -48,7 +48,7 @@ describe('lanes', () => {
       [0, 1, 2, 3].map((lane) => lanes.find(account, lane) >= 0),
       [false, true, false, true],
     );
-    assert.equal(accounts.droppedSequence[account], 20);
+    assert.equal(accounts.figure(account, DROPPED_SEQUENCE), 20);
     assert.ok(lanes.sweepAt > 4);
   });
 

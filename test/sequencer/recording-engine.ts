@@ -82,6 +82,10 @@ export const RECORDING_FORM: EngineForm<RecordingEngine> = {
   create: () => new RecordingEngine(),
   restore: (body) => new RecordingEngine(JSON.parse(new TextDecoder('utf-8', { fatal: true }).decode(body)) as State),
   encode: (engine) => new TextEncoder().encode(JSON.stringify(engine.state)),
+  encodeInSteps: (engine) => {
+    const text = JSON.stringify(engine.state);
+    return { next: () => ({ done: true, value: new TextEncoder().encode(text) }) };
+  },
   stateHash: (engine) => `0x${createHash('sha256').update(JSON.stringify(engine.state)).digest('hex')}`,
 };
 

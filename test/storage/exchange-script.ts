@@ -21,12 +21,13 @@ import {
 import { Engine } from '../../src/offchain-engine/engine.ts';
 import { buildRow, NO_PREVIOUS_HASH, toBytes } from '../../src/offchain-engine/sequencer/journal-row.ts';
 import type { EngineForm } from '../../src/offchain-engine/sequencer/ports.ts';
-import { decodeSnapshot, encodeSnapshot, stateHash } from '../../src/offchain-engine/snapshot.ts';
+import { decodeSnapshot, encodeInSteps, encodeSnapshot, stateHash } from '../../src/offchain-engine/snapshot.ts';
 
 export const ENGINE_FORM: EngineForm<Engine> = {
   create: () => new Engine(),
   restore: decodeSnapshot,
   encode: encodeSnapshot,
+  encodeInSteps,
   stateHash,
 };
 

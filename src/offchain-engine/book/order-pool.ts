@@ -29,8 +29,6 @@ export const DUE_NEXT = 20;
 export const DUE_PREVIOUS = 21;
 export const TRIGGER_PRICE = 22;
 export const STATE = 23;
-/** Place in the batch that is being sealed, plus one; 0 outside of sealing. */
-export const SEAL_INDEX = 30;
 
 /** Float64 slots of a record (integers below 2^53). */
 export const REMAINING = 4;
@@ -43,6 +41,8 @@ export const ORDER_SEQUENCE = 12;
 export const EXPIRY = 13;
 /** Unix seconds at which it must be looked at: the expiry, or the end of the session key that signed it if sooner. */
 export const DUE = 14;
+/** Rises with every order that comes to rest: time priority at its price. An order that keeps a replaced one's place has its. */
+export const PRIORITY = 15;
 
 /** Int32 and Float64 slots per record, as shifts. */
 export const INT_SHIFT = 5;
@@ -52,9 +52,13 @@ export const FLOAT_SHIFT = 4;
 export const BUY = 0;
 export const SELL = 1;
 
-/** FLAGS: bit 0 side, bits 1–2 time in force, bit 3 post-only, bits 4–5 self-trade prevention, bits 6–7 stop direction. */
+/**
+ * FLAGS: bit 0 side, bits 1–2 time in force, bit 3 post-only, bits 4–5 self-trade prevention, bits 6–7 stop
+ * direction, bit 8 signed by a session key (see `signers`).
+ */
 export const FLAG_SIDE = 1;
 export const FLAG_POST_ONLY = 8;
+export const FLAG_SESSION_KEY = 256;
 export const GTC = 0;
 export const IOC = 1;
 export const FOK = 2;
@@ -91,7 +95,8 @@ export class OrderPool {
   floats: Float64Array;
   /** By id. */
   readonly digests: string[] = [''];
-  readonly signers: string[] = [''];
+  /** Session keys that signed, by id; orders without FLAG_SESSION_KEY were signed or registered by their owners. */
+  readonly signers = new Map<number, string>();
   /** Ids given out and not released. */
   used = 0;
   #bytes: Uint8Array;
@@ -129,9 +134,15 @@ export class OrderPool {
   release(id: number): void {
     this.used--;
     const at = id << INT_SHIFT;
+    if ((this.ints[at + FLAGS]! & FLAG_SESSION_KEY) !== 0) this.signers.delete(id);
     this.ints[at + STATE] = STATE_FREE;
     this.ints[at + NEXT] = this.#free;
     this.#free = id;
+  }
+
+  /** The records of all ids given out so far, as they are now. */
+  copy(): ArrayBuffer {
+    return this.#bytes.buffer.slice(0, (this.#highest + 1) << 7) as ArrayBuffer;
   }
 
   #grow(): void {

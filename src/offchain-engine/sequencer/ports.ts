@@ -97,6 +97,8 @@ export type EngineForm<Engine extends SequencedEngine> = {
   restore(body: Uint8Array): Engine;
   /** Canonical: equal states give equal bytes. */
   encode(engine: Engine): Uint8Array;
+  /** The same bytes in short steps. The call itself fixes the state; between the steps the engine may go on. */
+  encodeInSteps(engine: Engine): Iterator<undefined, Uint8Array, undefined>;
   /** SHA-256 of what `encode` gives. */
   stateHash(engine: Engine): Hex;
 };

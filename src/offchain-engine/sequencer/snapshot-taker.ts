@@ -1,6 +1,7 @@
 /**
- * Takes a snapshot every so many commands, always at the end of a row. The engine stands still only while its state is encoded;
- * the database writes it while the engine goes on, and one that is still being written is not followed by another.
+ * Takes a snapshot every so many commands, always at the end of a row. The engine stands still only while its state is fixed;
+ * it goes on between the steps of encoding and hashing, a few milliseconds each, and while the database writes. A snapshot that
+ * is still being written is not followed by another.
  */
 import { createHash } from 'node:crypto';
 import { RULES_VERSION } from '../../domain/commands.ts';
@@ -19,6 +20,8 @@ export type SnapshotTakerOptions<Engine extends SequencedEngine> = {
 };
 
 const HASH_SLICE_BYTES = 1 << 20;
+/** How long encoding keeps the thread at a time. */
+const TASK_MAX_MS = 4;
 
 export class SnapshotTaker<Engine extends SequencedEngine = SequencedEngine> {
   readonly #options: SnapshotTakerOptions<Engine>;
@@ -36,7 +39,7 @@ export class SnapshotTaker<Engine extends SequencedEngine = SequencedEngine> {
     if (!due || this.#writing !== undefined) return;
     this.#lastSequence = row.lastSequence;
     const { engine, form, onProblem } = this.#options;
-    this.#writing = this.#save(row, form.encode(engine))
+    this.#writing = this.#save(row, form.encodeInSteps(engine))
       // A missing snapshot costs time at the next recovery, nothing else.
       .catch((cause: unknown) =>
         onProblem({ message: `the snapshot at sequence ${row.lastSequence} was not saved`, cause }),
@@ -46,7 +49,8 @@ export class SnapshotTaker<Engine extends SequencedEngine = SequencedEngine> {
       });
   }
 
-  async #save(row: JournalRow, body: Uint8Array): Promise<void> {
+  async #save(row: JournalRow, encoding: Iterator<undefined, Uint8Array, undefined>): Promise<void> {
+    const body = await finish(encoding);
     await this.#options.store.save({
       sequence: row.lastSequence,
       rulesVersion: RULES_VERSION,
@@ -59,6 +63,17 @@ export class SnapshotTaker<Engine extends SequencedEngine = SequencedEngine> {
   /** Resolves when nothing is being written. */
   async idle(): Promise<void> {
     await this.#writing;
+  }
+}
+
+async function finish(encoding: Iterator<undefined, Uint8Array, undefined>): Promise<Uint8Array> {
+  for (;;) {
+    await new Promise((resolve) => setImmediate(resolve));
+    const startMs = performance.now();
+    do {
+      const step = encoding.next();
+      if (step.done === true) return step.value;
+    } while (performance.now() - startMs < TASK_MAX_MS);
   }
 }
 

@@ -325,7 +325,7 @@ function assertLocks(engine: Engine): void {
     const needed = [0, 0];
     for (const { side, remaining, price, lane } of engine.liveOrders(owner)) {
       const slot = engine.core.lanes.find(engine.core.accounts.find(owner), lane);
-      const maxFeePpm = engine.core.pool.ints[(engine.core.lanes.orders[slot]! << INT_SHIFT) + MAX_FEE_PPM]!;
+      const maxFeePpm = engine.core.pool.ints[(engine.core.lanes.order(slot) << INT_SHIFT) + MAX_FEE_PPM]!;
       const notional = remaining * price * TICK;
       if (side === 'sell') needed[BASE]! += remaining * LOT;
       else needed[QUOTE]! += notional + feeOf(notional as Quanta, maxFeePpm as never);

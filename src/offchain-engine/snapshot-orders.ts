@@ -1,0 +1,237 @@
+/**
+ * The snapshot's large sections, written from copies of the tables: accounts, balances, lanes with their live orders, trades
+ * with the orders that are done and named by them.
+ *
+ * Orders are written by account and lane; orders that are done follow in the order in which trades name them. Their positions
+ * in that sequence stand for their ids. Queues are not written: PRIORITY says who comes first.
+ */
+import { type BinaryReader, type BinaryWriter, corrupt } from './binary.ts';
+import {
+  ACCOUNT,
+  DUE,
+  EXPIRY,
+  FILLED,
+  FLAG_SESSION_KEY,
+  FLAGS,
+  FLOAT_SHIFT,
+  INT_SHIFT,
+  LANE,
+  LANE_SLOT,
+  MARKET,
+  MAX_FEE_PPM,
+  ORDER_SEQUENCE,
+  PLACED_AT,
+  PRICE,
+  PRIORITY,
+  REFERENCES,
+  REMAINING,
+  SIZE,
+  STATE,
+  STATE_DONE,
+  STATE_RESTING,
+  STATE_STOP,
+  STATE_TRIGGERED,
+  TRIGGER_PRICE,
+} from './book/order-pool.ts';
+import type { LaneTable } from './lanes.ts';
+import { AVAILABLE, BALANCE_SHIFT, SETTLED } from './ledger.ts';
+import { byArrival, linkOrder } from './live-orders.ts';
+import type { EngineState } from './state.ts';
+
+/** Nothing: a step is over, and the caller may do something else before the next. */
+type Steps<Result = void> = Generator<undefined, Result, undefined>;
+
+/** Records written in one step: well under a millisecond. */
+const STEP = 256;
+
+/** Order records as they were when the snapshot was taken. */
+export class OrderTable {
+  readonly ints: Int32Array;
+  readonly floats: Float64Array;
+  readonly digests: readonly string[];
+  readonly signers: ReadonlyMap<number, string>;
+  /** Position in the snapshot plus one, by id; 0 while it has none. */
+  readonly #positions: Int32Array;
+  #written = 0;
+
+  constructor({ pool }: EngineState) {
+    const buffer = pool.copy();
+    this.ints = new Int32Array(buffer);
+    this.floats = new Float64Array(buffer);
+    this.digests = pool.digests.slice();
+    this.signers = new Map(pool.signers);
+    this.#positions = new Int32Array(buffer.byteLength >>> 7);
+  }
+
+  write(out: BinaryWriter, id: number): void {
+    const { ints, floats } = this;
+    this.#positions[id] = ++this.#written;
+    const at = id << INT_SHIFT;
+    const floatAt = id << FLOAT_SHIFT;
+    const state = ints[at + STATE]!;
+    const flags = ints[at + FLAGS]!;
+    out.byte(state);
+    for (const slot of ORDER_INTS) out.uint32(ints[at + slot]!);
+    for (const slot of ORDER_FLOATS) out.number(floats[floatAt + slot]!);
+    // Of others it is whatever the record's last use left there.
+    if (state === STATE_RESTING) out.number(floats[floatAt + PRIORITY]!);
+    out.hex(this.digests[id]!);
+    if ((flags & FLAG_SESSION_KEY) !== 0) out.hex(this.signers.get(id)!);
+  }
+
+  isWritten(id: number): boolean {
+    return this.#positions[id] !== 0;
+  }
+
+  positionOf(id: number): number {
+    return this.#positions[id]! - 1;
+  }
+}
+
+const ORDER_INTS = [PRICE, FLAGS, MARKET, MAX_FEE_PPM, TRIGGER_PRICE] as const;
+const ORDER_FLOATS = [REMAINING, PLACED_AT, SIZE, FILLED, ORDER_SEQUENCE, EXPIRY, DUE] as const;
+
+/** Reads one order into a fresh record; lane and account are the caller's to set. */
+function readOrder(input: BinaryReader, { pool, markets }: EngineState): number {
+  const id = pool.allocate();
+  const { ints, floats } = pool;
+  const at = id << INT_SHIFT;
+  const floatAt = id << FLOAT_SHIFT;
+  const state = input.byte();
+  ints[at + STATE] = state;
+  ints[at + REFERENCES] = 0;
+  for (const slot of ORDER_INTS) ints[at + slot] = input.uint32();
+  for (const slot of ORDER_FLOATS) floats[floatAt + slot] = input.number();
+  floats[floatAt + PRIORITY] = state === STATE_RESTING ? input.number() : 0;
+  pool.digests[id] = input.hex();
+  if ((ints[at + FLAGS]! & FLAG_SESSION_KEY) !== 0) pool.signers.set(id, input.hex());
+  if (markets[ints[at + MARKET]!] === undefined) throw corrupt('an order names no known market');
+  return id;
+}
+
+/** Every balance that was ever opened, in that order. */
+export function* writeBalances(
+  out: BinaryWriter,
+  slots: { readonly accounts: readonly number[]; readonly assets: readonly number[]; readonly records: Float64Array },
+): Steps {
+  const count = slots.records.length >>> BALANCE_SHIFT;
+  out.uint32(count - 1);
+  for (let slot = 1; slot < count; slot++) {
+    out.uint32(slots.accounts[slot]!);
+    out.uint32(slots.assets[slot]!);
+    for (let figure = AVAILABLE; figure <= SETTLED; figure++)
+      out.number(slots.records[(slot << BALANCE_SHIFT) + figure]!);
+    if (slot % STEP === 0) yield;
+  }
+}
+
+export function readBalances(input: BinaryReader, { ledger }: EngineState): void {
+  const count = input.uint32();
+  for (let index = 0; index < count; index++) {
+    const slot = ledger.slot(input.uint32(), input.uint32());
+    if (slot !== index + 1) throw corrupt('a balance is listed twice');
+    for (let figure = AVAILABLE; figure <= SETTLED; figure++)
+      ledger.records[(slot << BALANCE_SHIFT) + figure] = input.number();
+    if (ledger.get(slot, AVAILABLE) < 0) ledger.negative.add(slot);
+  }
+}
+
+/** Lanes by account and lane, each followed by its live order if it has one. */
+export function* writeLanes(out: BinaryWriter, lanes: LaneTable, accounts: number, orders: OrderTable): Steps {
+  const { order, ends } = yield* lanes.sorted(accounts);
+  let written = 0;
+  for (let account = 0, start = 0; account < accounts; account++) {
+    const end = ends[account]!;
+    const own = order.subarray(start, end).sort();
+    start = end;
+    out.uint32(own.length);
+    for (const packed of own) {
+      const lane = Math.floor(packed / 2 ** 32);
+      const slot = packed - lane * 2 ** 32;
+      out.uint32(lane);
+      out.number(lanes.sequence(slot));
+      out.uint32(lanes.digestHigh(slot));
+      out.uint32(lanes.digestLow(slot));
+      const id = lanes.order(slot);
+      out.flag(id !== 0);
+      if (id !== 0) orders.write(out, id);
+      if (++written % STEP === 0) yield;
+    }
+  }
+}
+
+/** @returns ids of the live orders, in the order they were written. */
+export function readLanes(input: BinaryReader, core: EngineState): number[] {
+  const { lanes, pool } = core;
+  const ids: number[] = [];
+  for (let account = 0; account < core.accounts.count; account++) {
+    const count = input.uint32();
+    for (let index = 0; index < count; index++) {
+      const lane = input.uint32();
+      const slot = lanes.open(account, lane, pool);
+      lanes.restore(slot, input.number(), input.uint32(), input.uint32());
+      if (!input.flag()) continue;
+      const id = readOrder(input, core);
+      pool.ints[(id << INT_SHIFT) + ACCOUNT] = account;
+      pool.ints[(id << INT_SHIFT) + LANE] = lane;
+      pool.ints[(id << INT_SHIFT) + LANE_SLOT] = slot;
+      lanes.setOrder(slot, id);
+      ids.push(id);
+    }
+  }
+  return ids;
+}
+
+/** The done orders that the trades name and that are not written yet, in that order. @param named ids, may repeat. */
+export function* writeDoneOrders(out: BinaryWriter, named: Int32Array, orders: OrderTable): Steps {
+  const done = new Set<number>();
+  for (const id of named) if (!orders.isWritten(id)) done.add(id);
+  out.uint32(done.size);
+  let written = 0;
+  for (const id of done) {
+    out.uint32(orders.ints[(id << INT_SHIFT) + ACCOUNT]!);
+    out.uint32(orders.ints[(id << INT_SHIFT) + LANE]!);
+    orders.write(out, id);
+    if (++written % STEP === 0) yield;
+  }
+}
+
+/** @param ids of the orders read so far; those read here are added. */
+export function readDoneOrders(input: BinaryReader, core: EngineState, ids: number[]): void {
+  const count = input.uint32();
+  for (let index = 0; index < count; index++) {
+    const account = input.uint32();
+    const lane = input.uint32();
+    const id = readOrder(input, core);
+    const { ints } = core.pool;
+    if (account >= core.accounts.count || ints[(id << INT_SHIFT) + STATE] !== STATE_DONE)
+      throw corrupt('an order that trades name is neither live nor done');
+    ints[(id << INT_SHIFT) + ACCOUNT] = account;
+    ints[(id << INT_SHIFT) + LANE] = lane;
+    ids.push(id);
+  }
+}
+
+/** Puts live orders where they belong: account lists and deadlines by arrival, books by priority, stops by trigger. */
+export function placeLiveOrders(core: EngineState, ids: readonly number[]): void {
+  const { ints, floats } = core.pool;
+  const resting: number[] = [];
+  for (const id of byArrival(core, [...ids])) {
+    linkOrder(core, id);
+    const market = core.markets[ints[(id << INT_SHIFT) + MARKET]!]!;
+    switch (ints[(id << INT_SHIFT) + STATE]) {
+      case STATE_RESTING:
+        resting.push(id);
+        break;
+      case STATE_STOP:
+        market.stops.insert(id);
+        break;
+      case STATE_TRIGGERED:
+        break;
+      default:
+        throw corrupt('a lane holds an order that is not live');
+    }
+  }
+  resting.sort((a, b) => floats[(a << FLOAT_SHIFT) + PRIORITY]! - floats[(b << FLOAT_SHIFT) + PRIORITY]!);
+  for (const id of resting) core.markets[ints[(id << INT_SHIFT) + MARKET]!]!.book.insert(id);
+}
