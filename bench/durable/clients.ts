@@ -129,12 +129,13 @@ function countOf(text: string, part: string): number {
 /** One socket of the pool per order, turn by turn; answers are matched by their id. */
 export async function webSocketClient(url: string, connections: number): Promise<Client> {
   const waiting = new Map<number, Waiting>();
-  const answered = (text: string): void => {
-    const id = Number(/"id":(\d+)/.exec(text)?.[1]);
+  const answered = (text: Buffer): void => {
+    const [, op, number] = /^{"op":"(\w+)","id":(\d+)/.exec(text.toString('latin1', 0, ANSWER_HEAD_BYTES)) ?? [];
+    const id = Number(number);
     const order = waiting.get(id);
     waiting.delete(id);
-    if (text.startsWith('{"op":"ack"')) order?.resolve();
-    else order?.reject(new Error(`the WebSocket answered ${text.slice(0, 500)}`));
+    if (op === 'ack') order?.resolve();
+    else order?.reject(new Error(`the WebSocket answered ${text.toString('latin1', 0, 500)}`));
   };
   const closed = (): void => {
     for (const { reject } of waiting.values()) reject(new Error('the API closed a WebSocket'));
@@ -155,7 +156,13 @@ export async function webSocketClient(url: string, connections: number): Promise
       new Promise((resolve, reject) => {
         const id = idAt(request);
         waiting.set(id, { resolve, reject });
-        sockets[id % sockets.length]?.write(request.subarray(0, -4));
+        const socket = sockets[id % sockets.length] as Socket;
+        // Orders that are decided on in one turn leave in one write.
+        if (socket.writableCorked === 0) {
+          socket.cork();
+          process.nextTick(() => socket.uncork());
+        }
+        socket.write(request.subarray(0, -4));
       }),
     close: () => {
       for (const socket of sockets) socket.destroy();
@@ -163,6 +170,8 @@ export async function webSocketClient(url: string, connections: number): Promise
   };
 }
 
+/** Enough for `{"op":"error","id":4294967295`. */
+const ANSWER_HEAD_BYTES = 48;
 const TEXT = 1;
 const PING = 9;
 /** Masked, as a client's frames must be, and empty, as the server's pings are. */
@@ -184,7 +193,7 @@ function textFrame(text: string): Buffer {
 }
 
 /** After the upgrade, every whole text frame is told; the server masks nothing and fragments nothing. */
-async function openWebSocket(url: string, onText: (text: string) => void, onClose: () => void): Promise<Socket> {
+async function openWebSocket(url: string, onText: (text: Buffer) => void, onClose: () => void): Promise<Socket> {
   const socket = await open(url);
   socket.write(
     `GET /ws HTTP/1.1\r\nHost: ${new URL(url).host}\r\nConnection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\nSec-WebSocket-Key: ${randomBytes(16).toString('base64')}\r\n\r\n`,
@@ -213,7 +222,7 @@ async function openWebSocket(url: string, onText: (text: string) => void, onClos
         return;
       }
       if (frame.opcode === PING) socket.write(PONG);
-      else if (frame.opcode === TEXT) onText(received.toString('latin1', frame.start, frame.end));
+      else if (frame.opcode === TEXT) onText(received.subarray(frame.start, frame.end));
       at = frame.end;
     }
   });

@@ -12,53 +12,61 @@ import type { CommandHandler, CommandReply } from './port.ts';
 
 const REPLIES_KEPT = 4096;
 
+type SignedCommand = Extract<UserCommand, { kind: 'placeOrder' | 'replaceOrder' | 'requestWithdrawal' }>;
+type Known = { readonly command: SignedCommand; readonly reply: Promise<CommandReply> };
+
 export function deduplicateCommands(handler: CommandHandler): CommandHandler {
-  const replies = new RecentMap<string, Promise<CommandReply>>(REPLIES_KEPT);
+  // By digest, which stands for all that was signed; what was said around it is compared.
+  const replies = new RecentMap<string, Known>(REPLIES_KEPT);
+  const forget = (digest: string, command: SignedCommand): void => {
+    if (replies.get(digest)?.command === command) replies.delete(digest);
+  };
   return (command, options) => {
-    const key = contentKey(command);
-    if (key === undefined) return handler(command, options);
-    const known = replies.get(key);
-    if (known !== undefined) return known;
+    if (!isSigned(command)) return handler(command, options);
+    const { digest } = command.kind === 'requestWithdrawal' ? command.withdrawal : command.order;
+    const known = replies.get(digest);
+    if (known !== undefined && saysTheSame(known.command, command)) return known.reply;
     const reply = handler(command, options).then(
       (settled) => {
-        if (!isAccepted(settled)) replies.delete(key);
+        if (!isAccepted(settled)) forget(digest, command);
         return settled;
       },
       (cause: unknown) => {
-        replies.delete(key);
+        forget(digest, command);
         throw cause;
       },
     );
-    replies.set(key, reply);
+    if (known === undefined) replies.set(digest, { command, reply });
     return reply;
   };
 }
 
-function contentKey(command: UserCommand): string | undefined {
-  switch (command.kind) {
-    case 'placeOrder':
-      return orderKey(command.order);
-    case 'replaceOrder': {
-      const { account, lane, orderSequence } = command.replaced;
-      return `${orderKey(command.order)}/${account}/${lane}/${orderSequence}`;
-    }
-    case 'requestWithdrawal':
-      return JSON.stringify(command);
-    case 'cancelOrder':
-    case 'cancelAllOrders':
-    case 'cancelAfter':
-    case 'reduceOrder':
-    case 'armDisconnect':
-    case 'disarmDisconnect':
-    case 'renewGateway':
-      return undefined;
-  }
+function isSigned(command: UserCommand): command is SignedCommand {
+  return command.kind === 'placeOrder' || command.kind === 'replaceOrder' || command.kind === 'requestWithdrawal';
 }
 
-/** The digest stands for all that was signed, its signature for the signer; the rest is what was said around them. */
-function orderKey({ digest, signature, clientOrderId, selfTradePrevention, stop }: NewOrder): string {
-  const trigger = stop === undefined ? '' : `${stop.direction}${stop.triggerPriceTicks}`;
-  return `${digest}/${signature}/${selfTradePrevention}/${trigger}/${clientOrderId}`;
+function saysTheSame(one: SignedCommand, other: SignedCommand): boolean {
+  if (one.kind === 'requestWithdrawal' || other.kind === 'requestWithdrawal') {
+    return JSON.stringify(one) === JSON.stringify(other);
+  }
+  return areSameOrders(one.order, other.order) && replacedBy(one) === replacedBy(other);
+}
+
+function areSameOrders(one: NewOrder, other: NewOrder): boolean {
+  return (
+    one.digest === other.digest &&
+    one.signature === other.signature &&
+    one.selfTradePrevention === other.selfTradePrevention &&
+    one.clientOrderId === other.clientOrderId &&
+    one.stop?.direction === other.stop?.direction &&
+    one.stop?.triggerPriceTicks === other.stop?.triggerPriceTicks
+  );
+}
+
+function replacedBy(command: Extract<SignedCommand, { kind: 'placeOrder' | 'replaceOrder' }>): string {
+  if (command.kind === 'placeOrder') return '';
+  const { account, lane, orderSequence } = command.replaced;
+  return `${account}/${lane}/${orderSequence}`;
 }
 
 function isAccepted(reply: CommandReply): boolean {

@@ -98,16 +98,17 @@ export class OrderDesk {
     const checked = await signatures.check({ kind: 'order', message: read.message, signature: body.signature });
     await checkSigner(checked, read.terms.market, this.#using);
     const order = toNewOrder(read.terms, checked, read.options);
-    const contentHash = contentHashOf(read);
 
     // What makes two requests with one digest the same request: everything around the signed message.
-    const content = `${contentHash}/${order.clientOrderId}/${body.replaces ?? ''}`;
+    const { selfTradePrevention, stop, clientOrderId } = order;
+    const trigger = stop === undefined ? '' : `${stop.direction}${stop.triggerPriceTicks}`;
+    const content = `${selfTradePrevention}/${trigger}/${clientOrderId}/${body.replaces ?? ''}`;
     const replaces = body.replaces?.toLowerCase() as Hash | undefined;
     await place.begin.reached;
     let joined = true;
     const placing = this.#memory.once(order.digest, content, () => {
       joined = false;
-      return this.#claimAndPlace({ read, order, contentHash, replaces, place });
+      return this.#claimAndPlace({ read, order, replaces, place });
     });
     // Whoever joins an earlier request has nothing to submit.
     if (joined) place.submit.pass();
@@ -177,8 +178,9 @@ export class OrderDesk {
   }
 
   async #claimAndPlace(placing: Placing): Promise<{ placed: Placed; isNew: boolean }> {
-    const { order, contentHash } = placing;
+    const { order, read } = placing;
     if (order.clientOrderId === '') return this.#placeClaimed(placing);
+    const contentHash = contentHashOf(read);
     const claim = {
       account: order.account,
       clientOrderId: order.clientOrderId,
@@ -276,7 +278,6 @@ export class OrderDesk {
 type Placing = {
   readonly read: ReadOrder;
   readonly order: NewOrder;
-  readonly contentHash: Hash;
   readonly replaces: Hash | undefined;
   readonly place: PlaceInLine;
 };
