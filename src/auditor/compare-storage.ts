@@ -21,6 +21,10 @@ const TOKEN_ABI = parseAbi(['function balanceOf(address holder) view returns (ui
 const LANE_ABI = parseAbi([
   'function laneState(address account, uint16 lane) view returns (uint40 sequence, uint40 filledLots, bytes20 tag)',
 ]);
+const NUMBER_ABI = parseAbi([
+  'function withdrawalLane(address account, uint16 lane) view returns (uint40 sequence)',
+  'function exitAvailableAt(address account, address token) view returns (uint64 availableAt)',
+]);
 const LANES_PER_READ = 2_000;
 
 /** @param events how many were applied: the vault's own number must be the same */
@@ -52,6 +56,11 @@ export async function compareStorage(
     undefined,
     () => `the vault's engine key is ${state.engineKey}, not ${model.engineKey}`,
   );
+  expect(
+    state.pausedUntil === model.pausedUntil,
+    undefined,
+    () => `the vault is paused until ${state.pausedUntil}, derived ${model.pausedUntil}`,
+  );
 
   let balancesCompared = 0;
   for (const shown of state.accounts) {
@@ -74,8 +83,16 @@ export async function compareStorage(
       () =>
         `lane 0 of ${shown.account} is at ${shown.lane0Sequence}/${shown.lane0FilledLots}, derived ${lane?.sequence ?? 0}/${lane?.filledLots ?? 0}`,
     );
+    const cancelled = [model.cutoff(derived, at.time), model.cancelling(derived, at.time)];
+    expect(
+      shown.cancelledBefore === cancelled[0] && shown.cancellingBefore === cancelled[1],
+      shown.account,
+      () =>
+        `orders of ${shown.account} are cancelled below ${shown.cancelledBefore} and, pending, ${shown.cancellingBefore}; derived ${cancelled.join(' and ')}`,
+    );
   }
   await compareLanes(pool, model, expect, at);
+  await compareNumbers(pool, model, expect, at);
   const held = await readHeld(pool, model, at);
   return { assets: compareAssets(model, findings, state, held), balancesCompared };
 }
@@ -183,6 +200,43 @@ async function compareLanes(
         () =>
           `lane ${lane} of ${account} is at ${sequence}/${filledLots}, derived ${derived.sequence}/${derived.filledLots}`,
       );
+    }
+  }
+}
+
+/** Withdrawal lanes, and exits that are asked for. */
+async function compareNumbers(
+  pool: RpcPool,
+  model: VaultModel,
+  expect: (holds: boolean, order: string | undefined, reason: () => string) => boolean,
+  at: BlockPoint,
+): Promise<void> {
+  const figures = [...model.accounts].flatMap(([account, derived]) => [
+    ...[...derived.withdrawalLanes].map(([lane, value]) => ({
+      account,
+      what: `withdrawal lane ${lane}`,
+      value,
+      data: encodeFunctionData({ abi: NUMBER_ABI, functionName: 'withdrawalLane', args: [account, lane] }),
+    })),
+    ...model.assets.flatMap(({ token }, asset) => {
+      // An account that never had anything of the asset, nor asked for an exit, has nothing to compare.
+      if (derived.balances[asset] === undefined && !derived.exits.has(asset)) return [];
+      const data = encodeFunctionData({ abi: NUMBER_ABI, functionName: 'exitAvailableAt', args: [account, token] });
+      return [{ account, what: `the exit from asset ${asset}`, value: derived.exits.get(asset) ?? 0, data }];
+    }),
+  ]);
+  for (let start = 0; start < figures.length; start += LANES_PER_READ) {
+    const chunk = figures.slice(start, start + LANES_PER_READ);
+    const calls = chunk.map(
+      ({ data }): RpcCall => ({
+        method: 'eth_call',
+        params: [{ to: model.parameters.vault, data }, { blockHash: at.hash }],
+      }),
+    );
+    const answers = await pool.run((endpoint) => endpoint.batch(calls));
+    for (const [index, { account, what, value }] of chunk.entries()) {
+      const shown = Number(answers[index]);
+      expect(shown === value, account, () => `${what} of ${account} stands at ${shown}, derived ${value}`);
     }
   }
 }

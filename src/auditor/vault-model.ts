@@ -115,6 +115,12 @@ export class VaultModel {
     return 0;
   }
 
+  /** Order sequences of the account below this are cancelled, whether that binds settlement at `now` or not. Zero when it binds, or none are. */
+  cancelling(account: ModelAccount, now: number): number {
+    const latest = account.secondStamp * 60_000;
+    return latest === this.cutoff(account, now) ? 0 : latest;
+  }
+
   /** Highest fees that settlement accepts at `now`: a lower fee binds only after GRACE. */
   feesMax(now: number): { taker: number; maker: number } {
     const inGrace = now - this.parameters.deployedAt < this.feesSetAt + this.parameters.grace;

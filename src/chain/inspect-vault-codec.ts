@@ -29,6 +29,7 @@ export function decodeInspectAnswer(answer: Hex): VaultState {
     batchHash: words.hash(state + 1),
     epoch: words.number(state + 2),
     eventSequence: words.number(state + 3) as ChainEventSequence,
+    pausedUntil: words.number(state + 4),
     engineKey: words.address(state + 5),
     assets: Array.from({ length: assetCount }, (_, index) => assetAt(words, assets + 1 + ASSET_WORDS * index, index)),
     accounts: Array.from({ length: accountCount }, (_, index) =>
@@ -55,6 +56,8 @@ function accountAt(words: AnswerWords, at: number): VaultAccountState {
   for (let index = 0; index < count; index++) shown.push(quanta(words.number(balances + 1 + index)));
   return {
     account: words.address(at),
+    cancelledBefore: words.number(at + 1),
+    cancellingBefore: words.number(at + 2),
     lane0Sequence: words.number(at + 3),
     lane0FilledLots: words.number(at + 4),
     balances: shown,

@@ -27,6 +27,10 @@ export type VaultAccountState = {
   readonly account: Address;
   /** Quanta by asset index. */
   readonly balances: readonly Quanta[];
+  /** Order sequences below this are cancelled, also for settlement. */
+  readonly cancelledBefore: number;
+  /** Order sequences below this are cancelled, for settlement only after the grace period; zero when none is pending. */
+  readonly cancellingBefore: number;
   readonly lane0Sequence: number;
   readonly lane0FilledLots: number;
 };
@@ -36,6 +40,8 @@ export type VaultState = {
   readonly batchHash: Hash;
   readonly epoch: number;
   readonly eventSequence: ChainEventSequence;
+  /** Unix seconds. */
+  readonly pausedUntil: number;
   readonly engineKey: Address;
   readonly assets: readonly VaultAssetState[];
   readonly accounts: readonly VaultAccountState[];

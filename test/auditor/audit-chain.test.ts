@@ -8,10 +8,11 @@ import type { SequencedCommand } from '../../src/domain/commands.ts';
 import type { JournalRow } from '../../src/domain/journal.ts';
 import { type Hash, type Hex, lots, type Ppm, priceTicks } from '../../src/domain/units.ts';
 import { buildRow, verifyRowContent } from '../../src/offchain-engine/sequencer/journal-row.ts';
-import { LabExchange } from '../support/lab-exchange.ts';
+import type { LabExchange } from '../support/lab-exchange.ts';
 import { useLocalNode } from '../support/local-node.ts';
 import { type RpcProxy, startRpcProxy } from '../support/rpc-proxy.ts';
-import { LAB_EXIT_DELAY, type LabUser, pageSlot, SettlementLab, signCompact } from '../support/settlement-lab.ts';
+import { type LabUser, pageSlot, type SettlementLab, signCompact } from '../support/settlement-lab.ts';
+import { tradedExchange } from '../support/traded-exchange.ts';
 
 /** Selector and five words of the batch, then the offset of the content and two words of signature. */
 const CONTENT_LENGTH_WORD = 8;
@@ -27,24 +28,7 @@ describe('auditing a vault', () => {
 
   before(async () => {
     proxy = await startRpcProxy(node.node().rpcUrl);
-    lab = await SettlementLab.create(node.node());
-    users = await Promise.all(['ann', 'ben', 'cleo'].map((name) => lab.createFundedUser(name)));
-    for (const user of users) for (const asset of [0, 1, 2]) await lab.deposit(user, asset, 1_000_000_000);
-    exchange = await LabExchange.open(lab);
-    const [ann, ben, cleo] = users as [LabUser, LabUser, LabUser];
-    for (let round = 0; round < 3; round++) {
-      await exchange.place(ann, { side: 'sell', sizeLots: 10, priceTicks: 100 });
-      await exchange.place(ben, { side: 'sell', sizeLots: 10, priceTicks: 100 });
-      await exchange.place(cleo, { side: 'buy', sizeLots: 14, priceTicks: 101, timeInForce: 'ioc', lane: 0 });
-      await exchange.place(cleo, { market: 1, side: 'sell', sizeLots: 3, priceTicks: 40 });
-      await exchange.place(ann, { market: 1, side: 'buy', sizeLots: 2, priceTicks: 41, timeInForce: 'fok', lane: 0 });
-      if (round === 1) await exchange.withdraw(ben, 1, 500);
-      transaction = await exchange.settle();
-    }
-    await lab.send(ben.address, lab.vault, 'requestExit', [lab.tokens[2]]);
-    await lab.passTime(LAB_EXIT_DELAY);
-    await lab.send(ben.address, lab.vault, 'exit', [lab.tokens[2], ben.address]);
-    await exchange.feed();
+    ({ lab, exchange, users, transaction } = await tradedExchange(node.node()));
   });
   afterEach(() => {
     proxy.bendAnswer = undefined;
@@ -144,30 +128,52 @@ describe('auditing a vault', () => {
     assert.equal(report.figures.batches, 2);
   });
 
-  it('calls an audit incomplete that begins in the middle', async () => {
-    const report = await audit({ fromBlock: lab.deploymentBlock + 6 });
+  it("takes the vault's word for earlier signatures alone when it begins in the middle, and says for how many", async () => {
+    const receipt = (await lab.rpc.request('eth_getTransactionReceipt', [transaction])) as { blockNumber: Hex };
+    const fromBlock = Number(receipt.blockNumber);
+    const report = await audit({ fromBlock, journal: exchange.rows });
+    assert.deepEqual(report.failures, []);
+    assert.equal(report.verdict, 'ok');
+    assert.equal(report.figures.batches, 3);
+    const { orders, signaturesTrusted } = report.figures;
+    assert.ok(signaturesTrusted > 0 && signaturesTrusted < orders);
+    assert.equal((await audit()).figures.signaturesTrusted, 0);
+    assert.equal((await audit({ fromBlock: lab.deploymentBlock })).figures.signaturesTrusted, 0);
+  });
+
+  it('calls an audit incomplete when the node does not have the first events', async () => {
+    proxy.bendAnswer = (call, answer) =>
+      call.method === 'eth_getLogs' ? { result: (answer.result as unknown[]).slice(4) } : answer;
+    const report = await audit();
     assert.equal(report.verdict, 'incomplete');
-    assert.match(report.incomplete ?? '', /first \d+ events lie before block/);
+    assert.match(report.incomplete ?? '', /does not show the vault's first 4 events/);
   });
 
-  it('finds a flipped byte in the content of a batch', async () => {
-    bendInput((input) => {
-      const at = 10 + 64 * (CONTENT_LENGTH_WORD + 1) + 2 * 200;
-      const flipped = (Number(`0x${input.slice(at, at + 2)}`) ^ 1).toString(16).padStart(2, '0');
-      return `${input.slice(0, at)}${flipped}${input.slice(at + 2)}` as Hex;
-    });
-    const report = await expectFailure('content_hash', /the content hashes to 0x/);
-    assert.ok(
-      report.failures.some(({ check, transaction: blamed }) => check === 'engine_signature' && blamed === transaction),
-    );
+  it('batch byte flipped', async () => {
+    const { input } = (await lab.rpc.request('eth_getTransactionByHash', [transaction])) as { input: Hex };
+    const { length } = contentIn(input);
+    // Anywhere in the content: counts, accounts, terms, signatures, fills.
+    for (let byte = 3; byte < length; byte += Math.ceil(length / 12)) {
+      bendInput((shown) => {
+        const at = 10 + 64 * (CONTENT_LENGTH_WORD + 1) + 2 * byte;
+        const flipped = (Number(`0x${shown.slice(at, at + 2)}`) ^ 1).toString(16).padStart(2, '0');
+        return `${shown.slice(0, at)}${flipped}${shown.slice(at + 2)}` as Hex;
+      });
+      const report = await expectFailure('content_hash', /the content hashes to 0x/);
+      assert.ok(
+        report.failures.some(
+          ({ check, transaction: blamed }) => check === 'engine_signature' && blamed === transaction,
+        ),
+      );
+    }
   });
 
-  it('finds a wrong parent', async () => {
+  it('wrong parent', async () => {
     bendInput((input) => `${input.slice(0, 74)}${'77'.repeat(32)}${input.slice(138)}` as Hex);
     await expectFailure('batch_order', /names the parent 0x7777/);
   });
 
-  it('finds a forged order although engine and node collude', async () => {
+  it('forged order, although engine and node collude', async () => {
     const [, , cleo] = users as [LabUser, LabUser, LabUser];
     const forged = await signCompact(cleo.key, `0x${'12'.repeat(32)}`);
     await collude((content) => ({
@@ -219,18 +225,18 @@ describe('auditing a vault', () => {
     await expectFailure('order_authority', /badSignature/);
   });
 
-  it('finds fills in another order than the journal gives, although engine and node collude', async () => {
+  it('fill reordered, although engine and node collude', async () => {
     await collude((content) => ({ ...content, fills: content.fills.toReversed() }));
     await expectFailure('journal_batches', /differs from the journal: item \d+/, { journal: exchange.rows });
   });
 
-  it('finds a fill that was dropped, although engine and node collude', async () => {
+  it('fill dropped, although engine and node collude', async () => {
     await collude((content) => ({ ...content, fills: content.fills.slice(1) }));
     const report = await expectFailure('journal_batches', /differs from the journal/, { journal: exchange.rows });
     assert.ok(report.failures.some(({ check }) => check === 'storage'));
   });
 
-  it('finds a row that was edited in the journal', async () => {
+  it('journal edited', async () => {
     const rows = exchange.rows.map((row, index) => {
       if (index !== 20) return row;
       const body = row.body.slice();
@@ -240,13 +246,13 @@ describe('auditing a vault', () => {
     await expectFailure('journal_chain', /altered_row/, { journal: rows });
   });
 
-  it('finds a command that was left out of a journal rebuilt with good hashes', async () => {
+  it('order dropped from a journal rebuilt with good hashes', async () => {
     const kept = exchange.rows.flatMap((row) => verifyRowContent(row));
     const dropped = kept.findIndex(({ command }) => command.kind === 'placeOrder');
     await expectFailure('journal_commitment', /names the row/, { journal: rebuild(kept.toSpliced(dropped, 1)) });
   });
 
-  it('finds commands that changed places in a journal rebuilt with good hashes', async () => {
+  it('journal edited: orders change places, rebuilt with good hashes', async () => {
     const commands = exchange.rows.flatMap((row) => [...verifyRowContent(row)]);
     const [first, second] = commands.flatMap(({ command }, index) => (command.kind === 'placeOrder' ? [index] : []));
     const [a, b] = [commands[first ?? 0], commands[second ?? 0]] as [SequencedCommand, SequencedCommand];
@@ -254,7 +260,7 @@ describe('auditing a vault', () => {
     await expectFailure('journal_commitment', /names the row/, { journal: rebuild(swapped) });
   });
 
-  it('finds a deposit that the journal invents', async () => {
+  it('journal edited: a deposit of more than came', async () => {
     const commands = exchange.rows.flatMap((row) => [...verifyRowContent(row)]);
     const edited = commands.map((sequenced) =>
       sequenced.command.kind === 'depositCredited' && sequenced.command.asset === 1
@@ -302,7 +308,7 @@ describe('auditing a vault', () => {
     });
     afterEach(() => lab.rpc.request('evm_revert', [snapshot]));
 
-    it('finds an overdrawn account by one quantum and names it', async () => {
+    it('overdrawn account: a quantum more in storage than was derived', async () => {
       const [ann] = users as [LabUser, LabUser, LabUser];
       const slot = pageSlot(ann.address);
       const word = BigInt((await lab.rpc.request('eth_getStorageAt', [lab.vault, slot, 'latest'])) as Hex);

@@ -68,9 +68,9 @@ describe("the vault's own view", () => {
   it('is read as the ABI says', () => {
     fc.assert(
       fc.property(state, (shown) => {
-        const { pausedUntil: _, ...read } = shown;
         assert.deepEqual(decodeInspectAnswer(answerOf(shown)), {
-          ...read,
+          ...shown,
+          pausedUntil: Number(shown.pausedUntil),
           batchId: Number(shown.batchId),
           epoch: Number(shown.epoch),
           eventSequence: Number(shown.eventSequence),
@@ -82,10 +82,10 @@ describe("the vault's own view", () => {
             fees: Number(fees),
             heldUnits: held,
           })),
-          accounts: shown.accounts.map(({ account: address, lane0Sequence, lane0FilledLots, balances }) => ({
-            account: address,
-            lane0Sequence,
-            lane0FilledLots,
+          accounts: shown.accounts.map(({ cancelledBefore, cancellingBefore, balances, ...rest }) => ({
+            ...rest,
+            cancelledBefore: Number(cancelledBefore),
+            cancellingBefore: Number(cancellingBefore),
             balances: balances.map(Number),
           })),
         });
