@@ -75,7 +75,6 @@ const engine = await startEngineService({
   },
   pool: enginePool,
   transport,
-  engineKey: ENGINE_KEY,
   engineSigner,
   onJournaled: () => projector.wake(),
 });

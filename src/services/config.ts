@@ -49,13 +49,13 @@ const Settings = Type.Object({
     }),
   ),
   ENGINE_PRIVATE_KEY: Type.Optional(
-    Type.String({ pattern: PRIVATE_KEY, description: 'Signs receipts, and batches unless a remote signer does.' }),
+    Type.String({ pattern: PRIVATE_KEY, description: 'Signs batches and receipts, unless a remote signer does.' }),
   ),
   SUBMITTER_PRIVATE_KEY: Type.Optional(Type.String({ pattern: PRIVATE_KEY, description: 'Pays the gas of batches.' })),
   ENGINE_SIGNER_URL: Type.Optional(
     Type.String({
       pattern: '^https?://',
-      description: 'Remote signer (eth_signTypedData) for batches; needs ENGINE_ADDRESS.',
+      description: 'Remote signer (eth_signTypedData) for batches and receipts; needs ENGINE_ADDRESS.',
     }),
   ),
   ENGINE_ADDRESS: Type.Optional(

@@ -6,14 +6,13 @@
  */
 import type { Pool } from 'pg';
 import { inspectVault } from '../chain/inspect-vault.ts';
-import { createRowSigner } from '../chain/receipts.ts';
 import type { SealedBatch } from '../domain/batches.ts';
 import type { ChainCommand, EngineLimits, OperatorCommand } from '../domain/commands.ts';
 import { ExchangeError } from '../domain/errors.ts';
 import type { AppliedCommand } from '../domain/events.ts';
 import type { JournalRow } from '../domain/journal.ts';
 import type { MarketParameters } from '../domain/markets.ts';
-import { type Address, type Hash, type Hex, type JournalSequence, type Ppm, quanta } from '../domain/units.ts';
+import { type Address, type Hash, type JournalSequence, type Ppm, quanta } from '../domain/units.ts';
 import { startFeed } from '../indexer/feed-engine.ts';
 import type { BookSnapshot, Level, Transport } from '../messaging/port.ts';
 import type { Engine } from '../offchain-engine/engine.ts';
@@ -59,8 +58,6 @@ export type EngineServiceOptions = {
   readonly context: ProcessContext;
   readonly pool: Pool;
   readonly transport: Transport;
-  /** Signs journal rows for receipts. */
-  readonly engineKey: Hex;
   readonly engineSigner: EngineSigner;
   /** The journal has grown: projections may follow. */
   readonly onJournaled?: () => void;
@@ -121,7 +118,7 @@ export async function startEngineService(options: EngineServiceOptions): Promise
       },
       withdrawalFees: [],
     },
-    sign: createRowSigner(options.engineKey, chain.domain),
+    sign: (row) => options.engineSigner.signRow(row, chain.domain),
     seal: createSealPolicy(settings, baseFees),
     knownSequence: await seenSequence(pool),
     snapshotEveryCommands: settings.SNAPSHOT_COMMANDS,

@@ -7,7 +7,6 @@
 import { Registry } from 'prom-client';
 import { createOperationsServer } from '../api/operations-server.ts';
 import { recoveryWarning } from '../chain/recover.ts';
-import type { Hex } from '../domain/units.ts';
 import { createInProcessTransport } from '../messaging/in-process.ts';
 import { observeSettlement } from '../settlement/metrics.ts';
 import type { EngineSigner, TransactionSigner } from '../settlement/signers.ts';
@@ -25,8 +24,6 @@ import type { ProcessContext } from './process-context.ts';
 
 export type ExchangeOptions = {
   readonly context: ProcessContext;
-  /** Signs journal rows for receipts. */
-  readonly engineKey: Hex;
   readonly engineSigner: EngineSigner;
   readonly transactionSigner: TransactionSigner;
   readonly apiKeySecret: string;
@@ -57,7 +54,6 @@ export async function startExchange(options: ExchangeOptions): Promise<Exchange>
     context,
     pool: enginePool,
     transport,
-    engineKey: options.engineKey,
     engineSigner: options.engineSigner,
     onJournaled: () => projector.wake(),
     onPublished: () => submitter.wake(),

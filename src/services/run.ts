@@ -25,11 +25,12 @@ import {
   startReconciliationService,
 } from './background-services.ts';
 import { addressSetting, readSettings, rpcUrls, type Settings } from './config.ts';
+import { checkClock, observeEngine } from './engine-metrics.ts';
 import { startEngineService } from './engine-service.ts';
 import { startGatewayService } from './gateway-service.ts';
 import { createLogger } from './logger.ts';
 import { createProcessContext, type ProcessContext } from './process-context.ts';
-import { chooseEngineKey, chooseEngineSigner, chooseTransactionSigner } from './signing-keys.ts';
+import { chooseEngineSigner, chooseTransactionSigner } from './signing-keys.ts';
 import { finalityOf, recordedVault, requireActiveKey } from './vault-place.ts';
 
 const POOL_CONNECTIONS = 10;
@@ -86,17 +87,17 @@ async function runGateway(context: ProcessContext, _signal: AbortSignal, metrics
   };
 }
 
-async function runEngine(context: ProcessContext, signal: AbortSignal): Promise<Running> {
+async function runEngine(context: ProcessContext, signal: AbortSignal, metrics: Registry): Promise<Running> {
   const { settings, chain } = context;
-  const engineKey = chooseEngineKey(settings, chain.chainId);
-  const engineSigner = chooseEngineSigner(settings, engineKey);
+  const engineSigner = chooseEngineSigner(settings, chain.chainId);
   requireActiveKey(chain.engine, engineSigner.address);
   const pool = context.openPool('engine', POOL_CONNECTIONS);
   const transport = await openTransport(context, pool);
-  const engine = await startEngineService({ context, pool, transport, engineKey, engineSigner, signal });
+  const engine = await startEngineService({ context, pool, transport, engineSigner, signal });
+  observeEngine(metrics, engine);
   return {
     done: engine.done,
-    checks: {},
+    checks: { clock: () => checkClock(engine) },
     stop: async () => {
       await engine.stop();
       await transport.close();

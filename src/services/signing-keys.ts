@@ -16,16 +16,13 @@ import { LOCAL_CHAIN_ID, LOCAL_MNEMONIC } from './local-node.ts';
 /** Accounts of the test mnemonic that are refused elsewhere. */
 const KNOWN_ACCOUNTS = 20;
 
-/** The key that signs journal rows, and batches unless a remote signer does. @throws ExchangeError CONFIGURATION */
-export function chooseEngineKey(settings: Settings, chainId: number): Hex {
-  return chooseKey('ENGINE_PRIVATE_KEY', keySetting(settings.ENGINE_PRIVATE_KEY), LOCAL_ACCOUNTS.engine, chainId);
-}
-
-/** @throws ExchangeError CONFIGURATION */
-export function chooseEngineSigner(settings: Settings, engineKey: Hex): EngineSigner {
+/** Signs batches, and journal rows for receipts. @throws ExchangeError CONFIGURATION */
+export function chooseEngineSigner(settings: Settings, chainId: number): EngineSigner {
   const url = settings.ENGINE_SIGNER_URL;
-  if (url === undefined) return createLocalEngineSigner(engineKey);
-  return createRemoteEngineSigner({ url, address: requireAddress('ENGINE_ADDRESS', settings.ENGINE_ADDRESS) });
+  if (url !== undefined)
+    return createRemoteEngineSigner({ url, address: requireAddress('ENGINE_ADDRESS', settings.ENGINE_ADDRESS) });
+  const given = keySetting(settings.ENGINE_PRIVATE_KEY);
+  return createLocalEngineSigner(chooseKey('ENGINE_PRIVATE_KEY', given, LOCAL_ACCOUNTS.engine, chainId));
 }
 
 /** @throws ExchangeError CONFIGURATION */

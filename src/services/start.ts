@@ -20,7 +20,7 @@ import { LOCAL_ACCOUNTS, localKey } from './local-keys.ts';
 import { LOCAL_CHAIN_ID, LOCAL_MNEMONIC, startLocalNode } from './local-node.ts';
 import { createLogger } from './logger.ts';
 import { createProcessContext } from './process-context.ts';
-import { chooseEngineKey, chooseEngineSigner, chooseTransactionSigner } from './signing-keys.ts';
+import { chooseEngineSigner, chooseTransactionSigner } from './signing-keys.ts';
 import { finalityOf, recordedVault, requireActiveKey } from './vault-place.ts';
 
 /** Printed when everything runs; whoever starts this as a child waits for it. */
@@ -85,8 +85,7 @@ async function startAll(settings: Settings, running: Stoppable[], ended: Promise
     () => readChainId(rpcUrl),
     (id) => `id ${id} at ${hostOf(rpcUrl)}`,
   );
-  const engineKey = chooseEngineKey(settings, chainId);
-  const engineSigner = chooseEngineSigner(settings, engineKey);
+  const engineSigner = chooseEngineSigner(settings, chainId);
   const transactionSigner = chooseTransactionSigner(settings, chainId);
   await migrate(databaseUrl);
   const apiKeySecret = settings.API_KEY_SECRET ?? (await readOrCreateSecret(directory));
@@ -103,7 +102,7 @@ async function startAll(settings: Settings, running: Stoppable[], ended: Promise
   requireActiveKey(context.chain.engine, engineSigner.address);
   const exchange = await timed(
     'exchange',
-    () => startExchange({ context, engineKey, engineSigner, transactionSigner, apiKeySecret }),
+    () => startExchange({ context, engineSigner, transactionSigner, apiKeySecret }),
     ({ url }) => `listens at ${url}`,
   );
   running.push({ name: 'exchange', stop: exchange.stop });

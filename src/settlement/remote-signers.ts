@@ -5,8 +5,8 @@
  */
 import { setTimeout as sleep } from 'node:timers/promises';
 import { toCompactSignature } from '../chain/compact-signature.ts';
-import { createDigester } from '../chain/digests.ts';
-import { journalRowMessage, type SignedRow } from '../chain/receipts.ts';
+import { createDigester, type Digester } from '../chain/digests.ts';
+import { journalRowMessage } from '../chain/receipts.ts';
 import { recoverSigner } from '../chain/recover.ts';
 import { createRpcEndpoint } from '../chain/rpc-pool.ts';
 import { ExchangeError } from '../domain/errors.ts';
@@ -46,41 +46,33 @@ function typedDataOf(primaryType: string, types: TypedDataTypes, message: object
   };
 }
 
-/** @throws ExchangeError RPC_FAILED, retryable, when the signer does not answer or refuses. */
-export function createRemoteEngineSigner(options: RemoteSignerOptions): EngineSigner {
-  const signer = createRpcEndpoint(options.url, options.timeoutMs ?? 5_000);
-  return {
-    address: options.address,
-    signBatch: async (message, domain) => {
-      const typedData = typedDataOf('Batch', BATCH_TYPES, message, domain);
-      return (await signer.request('eth_signTypedData', [options.address, typedData])) as Hex;
-    },
-  };
-}
-
 const ROW_ATTEMPTS_MAX = 5;
 const ROW_RETRY_MS = 100;
 
 /**
- * Signs journal rows for receipts, in compact form. A row is asked for while it is being committed, so the signer's time is felt only where
- * it is longer than the database's. The engine stops when a row stays unsigned, so a signer that does not answer is asked again a few times.
- * @throws ExchangeError RPC_FAILED when it never answered, INTERNAL when it signed something else, or is another key
+ * Batches and journal rows. A row is asked for while it is being committed, so the signer's time is felt only where it is longer than the
+ * database's. The engine stops when a row stays unsigned, so for rows a signer that does not answer is asked a few times.
+ * @throws ExchangeError RPC_FAILED, retryable, when the signer does not answer or refuses; for a row, INTERNAL when it signed something else
  */
-export function createRemoteRowSigner(
-  options: RemoteSignerOptions & { readonly domain: Eip712Domain },
-): (row: SignedRow) => Promise<Hex> {
-  const signer = createRpcEndpoint(options.url, options.timeoutMs ?? 2_000);
-  const digester = createDigester(options.domain);
-  return async (row) => {
-    const message = journalRowMessage(row);
-    const typedData = typedDataOf('JournalRow', JOURNAL_ROW_TYPES, message, options.domain);
-    const signature = await persevere(() => signer.request('eth_signTypedData', [options.address, typedData]));
-    const recovered = recoverSigner(digester.journalRow(message), signature as Hex);
-    if (recovered.kind === 'recovered' && recovered.signer === options.address)
-      return toCompactSignature(signature as Hex);
-    throw new ExchangeError('INTERNAL', `the signer returned a signature of row ${row.hash} that is not its own`, {
-      details: { expected: options.address, recovered },
-    });
+export function createRemoteEngineSigner(options: RemoteSignerOptions): EngineSigner {
+  const signer = createRpcEndpoint(options.url, options.timeoutMs ?? 5_000);
+  const sign = async (typedData: ReturnType<typeof typedDataOf>): Promise<Hex> =>
+    (await signer.request('eth_signTypedData', [options.address, typedData])) as Hex;
+  let digester: Digester | undefined;
+  return {
+    address: options.address,
+    signBatch: (message, domain) => sign(typedDataOf('Batch', BATCH_TYPES, message, domain)),
+    signRow: async (row, domain) => {
+      if (digester?.domain !== domain) digester = createDigester(domain);
+      const message = journalRowMessage(row);
+      const digest = digester.journalRow(message);
+      const signature = await persevere(() => sign(typedDataOf('JournalRow', JOURNAL_ROW_TYPES, message, domain)));
+      const recovered = recoverSigner(digest, signature);
+      if (recovered.kind === 'recovered' && recovered.signer === options.address) return toCompactSignature(signature);
+      throw new ExchangeError('INTERNAL', `the signer returned a signature of row ${row.hash} that is not its own`, {
+        details: { expected: options.address, recovered },
+      });
+    },
   };
 }
 

@@ -8,6 +8,7 @@ import { privateKeyToAccount, sign } from 'viem/accounts';
 import { toCompactSignature } from '../chain/compact-signature.ts';
 import { type BatchMessage, createDigester, type Digester } from '../chain/digests.ts';
 import { keccak } from '../chain/keccak.ts';
+import { createRowSigner, type SignedRow } from '../chain/receipts.ts';
 import { recoverSigner } from '../chain/recover.ts';
 import { ExchangeError } from '../domain/errors.ts';
 import type { Eip712Domain } from '../domain/typed-data.ts';
@@ -17,6 +18,8 @@ export type EngineSigner = {
   readonly address: Address;
   /** EIP-712 signature of the batch, 64 or 65 bytes. */
   readonly signBatch: (message: BatchMessage, domain: Eip712Domain) => Promise<Hex>;
+  /** Compact signature of a journal row, for receipts; checked by the signer itself. */
+  readonly signRow: (row: SignedRow, domain: Eip712Domain) => Promise<Hex>;
 };
 
 /** An EIP-1559 transaction without value. */
@@ -40,8 +43,13 @@ const SIGNER_TIMEOUT_MS = 10_000;
 
 export function createLocalEngineSigner(privateKey: Hex): EngineSigner {
   let digester: Digester | undefined;
+  let rows: { readonly domain: Eip712Domain; readonly sign: ReturnType<typeof createRowSigner> } | undefined;
   return {
     address: privateKeyToAccount(privateKey).address.toLowerCase() as Address,
+    signRow: (row, domain) => {
+      if (rows?.domain !== domain) rows = { domain, sign: createRowSigner(privateKey, domain) };
+      return rows.sign(row);
+    },
     signBatch: (message, domain) => {
       if (digester?.domain !== domain) digester = createDigester(domain);
       return sign({ hash: digester.batch(message), privateKey, to: 'hex' });

@@ -51,7 +51,6 @@ describe('the engine service', () => {
       },
       pool,
       transport: createInProcessTransport({ onProblem: () => undefined }),
-      engineKey: ENGINE_KEY,
       engineSigner: createLocalEngineSigner(ENGINE_KEY),
     });
   }

@@ -127,9 +127,9 @@ describe('publishing sealed batches', () => {
     const engine = createLocalEngineSigner(ENGINE_KEY);
     const another = createLocalEngineSigner(`0x${'77'.repeat(32)}`);
     const liars = [
-      { address: engine.address, signBatch: another.signBatch },
+      { ...engine, signBatch: another.signBatch },
       {
-        address: engine.address,
+        ...engine,
         signBatch: (message: Parameters<typeof engine.signBatch>[0], domain: Parameters<typeof engine.signBatch>[1]) =>
           engine.signBatch({ ...message, id: 2n }, domain),
       },

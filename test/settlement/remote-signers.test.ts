@@ -8,11 +8,7 @@ import { createRowSigner } from '../../src/chain/receipts.ts';
 import { ExchangeError } from '../../src/domain/errors.ts';
 import { eip712Domain } from '../../src/domain/typed-data.ts';
 import type { Address, JournalSequence } from '../../src/domain/units.ts';
-import {
-  createRemoteEngineSigner,
-  createRemoteRowSigner,
-  createRemoteTransactionSigner,
-} from '../../src/settlement/remote-signers.ts';
+import { createRemoteEngineSigner, createRemoteTransactionSigner } from '../../src/settlement/remote-signers.ts';
 import { signBatchChecked, signTransactionChecked } from '../../src/settlement/signers.ts';
 
 const account = privateKeyToAccount(`0x${'9a'.repeat(32)}`);
@@ -136,8 +132,8 @@ describe('remote signers', () => {
         return params;
       });
       server = started.server;
-      const sign = createRemoteRowSigner({ url: started.url, address, domain });
-      assert.equal(await sign(row), await createRowSigner(`0x${'9a'.repeat(32)}`, domain)(row));
+      const engine = createRemoteEngineSigner({ url: started.url, address });
+      assert.equal(await engine.signRow(row, domain), await createRowSigner(`0x${'9a'.repeat(32)}`, domain)(row));
       assert.equal(calls, 3);
     });
 
@@ -146,10 +142,10 @@ describe('remote signers', () => {
         (params) => JSON.parse(JSON.stringify(params).replace('"52"', '"53"')) as unknown[],
       );
       server = started.server;
-      const lying = createRemoteRowSigner({ url: started.url, address, domain });
-      await assert.rejects(lying(row), failsWith('INTERNAL'));
-      const other = createRemoteRowSigner({ url: started.url, address: `0x${'66'.repeat(20)}`, domain });
-      await assert.rejects(other(row), failsWith('INTERNAL'));
+      const lying = createRemoteEngineSigner({ url: started.url, address });
+      await assert.rejects(lying.signRow(row, domain), failsWith('INTERNAL'));
+      const other = createRemoteEngineSigner({ url: started.url, address: `0x${'66'.repeat(20)}` });
+      await assert.rejects(other.signRow({ ...row, lastSequence: row.firstSequence }, domain), failsWith('INTERNAL'));
     });
   });
 });
