@@ -89,7 +89,7 @@ async function fillDisk(): Promise<FaultRow> {
     throw new Error('a file system in memory cannot be mounted here: run as root to see this row', { cause: error });
   }
   try {
-    return await inWorld({ seed: 66, databaseDirectory: directory }, async (world) => {
+    return await inWorld({ seed: 66, databaseDirectory: join(directory, 'postgres') }, async (world) => {
       const judge = createJudge(world);
       const mark = await judge.mark();
       await (await world.traffic.nextTrade()).settled();

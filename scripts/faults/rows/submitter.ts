@@ -14,6 +14,8 @@ import { signForeign } from './chain.ts';
 const STRANGER = mnemonicToAccount(LOCAL_MNEMONIC, { addressIndex: 5 });
 const WEALTH = '0x56bc75e2d63100000';
 const SETTLEMENT = 'tallystick-settlement';
+/** A node without traffic lets the base fee fall to nothing: fifty times that shuts nobody out. One gwei. */
+const BASE_FEE_MIN = 10n ** 9n;
 /** The submitter's lease is 3 s. */
 const PAST_THE_LEASE_MS = 4_500;
 
@@ -99,11 +101,13 @@ async function refuseAsUnderpriced({ proxies }: World): Promise<number> {
 
 async function raiseBaseFee(world: World, meanwhile: () => Promise<unknown>): Promise<number> {
   const block = (await world.rpc.request('eth_getBlockByNumber', ['latest', false])) as { baseFeePerGas: string };
-  const raised = BigInt(block.baseFeePerGas) * 50n;
+  const raised = 50n * max(BigInt(block.baseFeePerGas), BASE_FEE_MIN);
   await world.rpc.request('anvil_setNextBlockBaseFeePerGas', [`0x${raised.toString(16)}`]);
   await meanwhile();
   return 1;
 }
+
+const max = (a: bigint, b: bigint): bigint => (a > b ? a : b);
 
 /** The wallet stays empty until there is an alarm; once it is filled, the alarm goes by itself. */
 async function drain(world: World): Promise<number> {
