@@ -68,7 +68,7 @@ describe('the sequencer', () => {
     const block = await blockAppends(pool);
     const first = sequencer.submit(place(1), soon());
     await sleep(50);
-    const others = Array.from({ length: 300 }, (_, index) => sequencer.submit(place(index + 2), soon()));
+    const others = Array.from({ length: 200 }, (_, index) => sequencer.submit(place(index + 2), soon()));
     await sleep(50);
     assert.equal(rows.length, 0);
     await block.release();
@@ -76,9 +76,9 @@ describe('the sequencer', () => {
     assert.equal(rows.length, 2);
     assert.deepEqual(
       replies.map(({ sequence }) => sequence),
-      Array.from({ length: 301 }, (_, index) => index + 3),
+      Array.from({ length: 201 }, (_, index) => index + 3),
     );
-    for (const reply of [replies[0], replies[1], replies[150], replies[300]]) {
+    for (const reply of [replies[0], replies[1], replies[100], replies[200]]) {
       const { receipt } = reply as Committed;
       const sequenced = await journal.readCommand(receipt.sequence);
       assert.ok(receiptProves(receipt, sequenced));

@@ -151,6 +151,26 @@ export function verifyRow(
  * @throws ExchangeError JOURNAL_CORRUPT with `problem` and the sequence in its details
  */
 export function verifyRowContent(row: NewJournalRow): readonly SequencedCommand[] {
+  const encoded = splitVerified(row);
+  if (toHex(rootOf(treeOver(encoded))) !== row.merkleRoot) {
+    corrupt('inconsistent_row', row.firstSequence, 'its commands do not give its Merkle root');
+  }
+  return encoded.map((bytes, index) => decodeAt(bytes, row.firstSequence + index));
+}
+
+/**
+ * Single commands of a row whose content gives its hash. Whether the commands give its Merkle root is left to those who replay the
+ * journal: it costs more than everything else here, and the hash covers both.
+ * @throws ExchangeError JOURNAL_CORRUPT with `problem` and the sequence in its details
+ */
+export function pickCommands(row: NewJournalRow, wanted: ReadonlySet<number>): SequencedCommand[] {
+  return splitVerified(row).flatMap((bytes, index) => {
+    const sequence = row.firstSequence + index;
+    return wanted.has(sequence) ? [decodeAt(bytes, sequence)] : [];
+  });
+}
+
+function splitVerified(row: NewJournalRow): Uint8Array[] {
   const intact = rowHash(row) === row.hash;
   let encoded: Uint8Array[];
   try {
@@ -163,10 +183,7 @@ export function verifyRowContent(row: NewJournalRow): readonly SequencedCommand[
   if (encoded.length === 0 || encoded.length !== row.lastSequence - row.firstSequence + 1) {
     corrupt('inconsistent_row', row.firstSequence, `it holds ${encoded.length} commands`);
   }
-  if (toHex(rootOf(treeOver(encoded))) !== row.merkleRoot) {
-    corrupt('inconsistent_row', row.firstSequence, 'its commands do not give its Merkle root');
-  }
-  return encoded.map((bytes, index) => decodeAt(bytes, row.firstSequence + index));
+  return encoded;
 }
 
 function decodeAt(bytes: Uint8Array, sequence: number): SequencedCommand {

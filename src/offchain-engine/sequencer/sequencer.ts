@@ -50,7 +50,7 @@ export type SequencerOptions<Engine extends LeadingEngine> = {
   readonly onApplied: (applied: readonly AppliedCommand[], row: JournalRow) => void;
   readonly onProblem: ProblemListener;
   readonly bounds?: QueueBounds;
-  /** Most commands in a row. */
+  /** Most commands in a row; 256 by default. */
   readonly rowCommandsMax?: number;
   /** How often the lease is renewed while nothing is written. */
   readonly renewEveryMs?: number;
@@ -65,7 +65,8 @@ type Row = {
 };
 type CommittedRow = Row & { readonly committedAtMs: TimestampMs };
 
-const ROW_COMMANDS_MAX = 512;
+/** Bounds how long the engine computes in one go, too: a row is built, and the one before it applied, without a pause. */
+const ROW_COMMANDS_MAX = 256;
 /** A row of so many commands is a sign of load: see `#rest`. */
 const REST_AFTER_COMMANDS = 4;
 const REST_MAX_MS = 5;

@@ -2,12 +2,14 @@
 import type pg from 'pg';
 import type { SequencedCommand } from '../../domain/commands.ts';
 import type { JournalRow } from '../../domain/journal.ts';
-import { corrupt, verifyRowContent } from '../../offchain-engine/sequencer/journal-row.ts';
+import { corrupt, pickCommands } from '../../offchain-engine/sequencer/journal-row.ts';
 import type { JournalReader } from '../../offchain-engine/sequencer/ports.ts';
 import { fromStored, ROW_COLUMNS, type StoredRow } from './rows.ts';
 
 /** Rows per page: a row holds at most a group commit, so that a page stays within some ten megabytes. */
 const PAGE_ROWS = 64;
+/** How long reading keeps the thread at most, one row apart. */
+const TASK_MAX_MS = 4;
 
 export class PostgresJournalReader implements JournalReader {
   readonly #pool: pg.Pool;
@@ -55,7 +57,7 @@ export class PostgresJournalReader implements JournalReader {
   }
 
   /**
-   * Commands by their sequence, each row read and verified once.
+   * Commands by their sequence, each row read and its hash checked once.
    * @throws ExchangeError JOURNAL_CORRUPT when one is not there or its row does not verify.
    */
   async readCommands(sequences: Iterable<number>): Promise<ReadonlyMap<number, SequencedCommand>> {
@@ -69,9 +71,13 @@ export class PostgresJournalReader implements JournalReader {
         ) AS held`,
       [[...wanted]],
     );
+    let yieldedMs = performance.now();
     for (const stored of rows.rows) {
-      for (const sequenced of verifyRowContent(fromStored(stored))) {
-        if (wanted.has(sequenced.sequence)) found.set(sequenced.sequence, sequenced);
+      for (const sequenced of pickCommands(fromStored(stored), wanted)) found.set(sequenced.sequence, sequenced);
+      // A batch's orders may lie in hundreds of rows, and whoever shares this thread must not wait for all of them.
+      if (performance.now() - yieldedMs > TASK_MAX_MS) {
+        await new Promise((resolve) => setImmediate(resolve));
+        yieldedMs = performance.now();
       }
     }
     for (const sequence of wanted) {
