@@ -149,3 +149,34 @@ contract ReentrantToken is TestToken {
         (entered, answer) = target.call(request);
     }
 }
+
+/// @title Nothing that ERC-20 leaves optional: no name, no symbol, no decimals.
+contract BareToken {
+    mapping(address holder => uint256) public balanceOf;
+    mapping(address owner => mapping(address spender => uint256)) public allowance;
+
+    /// @notice Makes new tokens out of nothing.
+    /// @param to who receives them.
+    /// @param amount in base units.
+    function mint(address to, uint256 amount) external {
+        balanceOf[to] += amount;
+    }
+
+    function approve(address spender, uint256 amount) external returns (bool) {
+        allowance[msg.sender][spender] = amount;
+        return true;
+    }
+
+    function transfer(address to, uint256 amount) external returns (bool) {
+        balanceOf[msg.sender] -= amount;
+        balanceOf[to] += amount;
+        return true;
+    }
+
+    function transferFrom(address from, address to, uint256 amount) external returns (bool) {
+        allowance[from][msg.sender] -= amount;
+        balanceOf[from] -= amount;
+        balanceOf[to] += amount;
+        return true;
+    }
+}

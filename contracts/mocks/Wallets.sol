@@ -89,6 +89,42 @@ contract TestWallet {
     }
 }
 
+/// @title An ERC-1271 wallet that calls back whenever it is asked or paid, accepts its owner's signature if that failed, and remembers how it went.
+contract ReentrantWallet {
+    address public immutable OWNER;
+    address public target;
+    bytes public request;
+    /// @notice Whether a call back got through while the wallet was paid.
+    bool public entered;
+    /// @notice What came back then.
+    bytes public answer;
+
+    constructor(address owner) {
+        OWNER = owner;
+    }
+
+    receive() external payable {
+        (entered, answer) = target.call(request);
+    }
+
+    /// @notice Sets the call to make.
+    /// @param target_ whom to call.
+    /// @param request_ calldata.
+    function setCallback(address target_, bytes calldata request_) external {
+        (target, request) = (target_, request_);
+    }
+
+    /// @notice ERC-1271, without promising to change nothing.
+    /// @param hash what was signed.
+    /// @param signature the owner's, 65 bytes.
+    /// @return magic when accepted; zero when the call back got through.
+    function isValidSignature(bytes32 hash, bytes calldata signature) external returns (bytes4 magic) {
+        (bool success, ) = target.call(request);
+        if (success) return 0;
+        return ECDSA.recover(hash, signature) == OWNER ? this.isValidSignature.selector : bytes4(0);
+    }
+}
+
 /// @title Submits on behalf of another, as a contract.
 contract Forwarder {
     /// @notice Calls the target.

@@ -108,9 +108,30 @@ describe('custody', () => {
       }
     });
 
-    it('reverts on zero', async () => {
+    it('reverts on zero: nothing is deposited, and a withdrawal that the fee eats up fails alone', async () => {
       const token = await list('MoodyToken', [18]);
       assert.equal(await refusal(deposit(token, 0)), 'DepositTooSmall');
+      await deposit(token, 1_000);
+      const asset = lab.tokens.length - 1;
+      const all = await lab.withdrawal(alice, { asset, amount: quanta(10), maxFee: quanta(10), fee: quanta(10) });
+      const settled = await lab.settle({ withdrawals: [all, await lab.withdrawal(alice, { asset, lane: 1 })] });
+      assert.deepEqual(
+        settled.withdrawals.map(({ reason }) => reason),
+        ['transfer_failed', 'executed'],
+      );
+    });
+
+    it('missing metadata: decimals and symbol come with the listing, the token is never asked', async () => {
+      const token = await list('BareToken');
+      assert.equal(token.interface.getFunction('decimals'), null);
+      await deposit(token, 5_000);
+      const asset = lab.tokens.length - 1;
+      assert.equal(await outcome(await lab.withdrawal(alice, { asset })), 'executed');
+      const vault = await lab.as(alice);
+      await vault['requestExit']!(await token.getAddress());
+      await lab.advance(EXIT_DELAY);
+      await vault['exit']!(await token.getAddress(), stranger.address);
+      assert.equal(await token['balanceOf']!(stranger.address), 4_900n);
     });
 
     it('reentrant', async () => {
@@ -399,6 +420,45 @@ describe('custody', () => {
     });
   });
 
+  it('1271 wallet that re-enters: in a registration, a withdrawal’s signature check and its payment', async () => {
+    const wallet = await lab.deploy('mocks/Wallets.sol/ReentrantWallet', [signer.address]);
+    const account = (await wallet.getAddress()).toLowerCase() as Address;
+    await lab.fund({ address: account }, 0, 10_000);
+    await (await lab.as(bob))['depositEther']!(bob.address, { value: 10n ** 18n });
+    for (const [name, args] of [
+      ['cancelAll', []],
+      ['requestExit', [await lab.tokens[0]!.getAddress()]],
+      ['collectFees', [await lab.tokens[1]!.getAddress()]],
+      ['depositEther', [account]],
+    ] as const) {
+      await wallet['setCallback']!(lab.vault.target, lab.vault.interface.encodeFunctionData(name, args));
+      const digest = await lab.orderDigest({ ...(await lab.order(signer)), user: { ...signer, address: account } });
+      await lab.vault['registerOrder']!(account, digest, signLong(signer, digest));
+      assert.equal(await lab.vault['isOrderRegistered']!(account, digest), true, name);
+      const terms = { account, asset: 0, native: true, contractWallet: true } as const;
+      assert.equal(await outcome(await lab.withdrawal(signer, terms)), 'executed', name);
+      assert.equal(await wallet['entered']!(), false, name);
+      assert.equal(lab.vault.interface.parseError(await wallet['answer']!())?.name, 'Reentered', name);
+    }
+    assert.equal(await lab.balance({ address: account }, 0), 10_000 - 4 * 100);
+    assert.equal(await lab.connection.ethers.provider.getBalance(account), 4n * 95n * 10n ** 9n);
+  });
+
+  it('engine key stolen: withdrawals that users signed leave no faster than the withdrawal window allows', async () => {
+    const address = await lab.tokens[1]!.getAddress();
+    await lab.vault['setOutflowLimit']!(address, 1_000, 86_400);
+    const signed = [];
+    for (let lane = 0; lane < 5; lane++) signed.push(await lab.withdrawal(alice, { lane, amount: quanta(400) }));
+    const forged = await lab.withdrawal(bob, { signer: stranger, recipient: stranger.address, lane: 9 });
+    const settled = await lab.settle({ withdrawals: [...signed, forged] });
+    assert.deepEqual(
+      settled.withdrawals.map(({ reason }) => reason),
+      ['executed', 'executed', 'outflow_limit', 'outflow_limit', 'outflow_limit', 'bad_signature'],
+    );
+    const before = 2n * 10n ** 9n;
+    assert.ok(before - (await lab.inspect([])).assets[1].booked <= 1_000n);
+  });
+
   describe('exits', () => {
     const token = () => lab.tokens[1]!.getAddress();
 
@@ -487,6 +547,25 @@ describe('custody', () => {
       const withdrawal = await lab.withdrawal(alice, { amount: quanta(10 ** 9) });
       await vault['exit']!(await token(), alice.address);
       assert.equal(await outcome(withdrawal), 'insufficient_balance');
+      // The other way round: the exit pays what the withdrawal has left.
+      const other = await lab.as(bob);
+      await other['requestExit']!(await token());
+      await lab.advance(EXIT_DELAY);
+      assert.equal(await outcome(await lab.withdrawal(bob, { amount: quanta(400), fee: quanta(0) })), 'executed');
+      await other['exit']!(await token(), stranger.address);
+      assert.equal(await lab.tokens[1]!['balanceOf']!(stranger.address), 10n ** 9n - 400n);
+    });
+
+    it('blocklist: an owner whom a token blocks leaves to another address', async () => {
+      const moody = await list('MoodyToken', [18]);
+      await deposit(moody, 1_000);
+      const vault = await lab.as(alice);
+      await vault['requestExit']!(await moody.getAddress());
+      await lab.advance(EXIT_DELAY);
+      await moody['setBlocked']!(alice.address, true);
+      assert.equal(await refusal(vault['exit']!(await moody.getAddress(), alice.address)), 'TransferFailed');
+      await vault['exit']!(await moody.getAddress(), stranger.address);
+      assert.equal(await moody['balanceOf']!(stranger.address), 1_000n);
     });
 
     it('delay changed while pending: it cannot change, the request carries its own time', async () => {

@@ -79,4 +79,16 @@ describe('what is written about the contracts', function () {
       'powers that the vault does not have',
     );
   });
+
+  it('every fault of the table in docs/contracts.md has the test that it names', async () => {
+    const text = await readFile(join(PROJECT_DIRECTORY, 'docs', 'contracts.md'), 'utf8');
+    const section = text.split('## Faults, and the tests that inject them')[1]?.split('\n## ')[0] ?? '';
+    const rows = [...section.matchAll(/^\| (\w+) \| (.+) \| (.+) … \| `(test\/.+\.test\.ts)` \|$/gm)];
+    assert.ok(rows.length >= 40, `${rows.length} rows`);
+    for (const [, group, fault, title, file] of rows) {
+      const source = await readFile(join(PROJECT_DIRECTORY, file as string), 'utf8');
+      assert.ok(source.includes(`it('${title}`), `${group}, ${fault}: ${file} has no test that begins with “${title}”`);
+    }
+    assert.deepEqual([...new Set(rows.map(([, group]) => group))], ['contracts', 'tokens', 'exit', 'keys']);
+  });
 });
