@@ -114,7 +114,6 @@ export async function startWorld(options: WorldOptions): Promise<World> {
       VAULT_ADDRESS: vault,
       API_KEY_SECRET: 'a secret of the tests, at least 32 characters long',
       TRANSPORT_SECRET: 'another secret of the tests, of 32 characters',
-      TRANSPORT_SECRET: 'another secret of the tests, of 32 characters',
       OPERATIONS_PORT: '0',
       SEAL_AGE_MS: '2000',
       SNAPSHOT_COMMANDS: '100',
