@@ -101,7 +101,7 @@ function judgeOrder(
   now: number,
 ): JudgedOrder {
   const account = model.account(order.account);
-  const listed = model.markets[order.market];
+  const listed = model.market(order.market);
   const { grace, deployedAt } = model.parameters;
   const isOpen = listed !== undefined && (listed.delistedAt === undefined || now <= listed.delistedAt + grace);
   const isImmediate = order.timeInForce === 'ioc' || order.timeInForce === 'fok';

@@ -35,7 +35,7 @@ export class RecoveredSigners implements OrderSigners {
   /** Orders of markets that the model does not know yet are left for later. */
   async recoverAhead(model: VaultModel, orders: readonly ContentOrder[]): Promise<void> {
     const checks = orders.flatMap((order) => {
-      const market = model.markets[order.market];
+      const market = model.market(order.market);
       if (market === undefined || (order.authorisation !== 'owner' && order.authorisation !== 'session')) return [];
       return [this.#check(order, orderMessage(model, order, market))];
     });

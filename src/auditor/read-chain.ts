@@ -4,7 +4,6 @@
  */
 import { decodeEventLog, decodeFunctionData, decodeFunctionResult, encodeFunctionData } from 'viem';
 import { type RpcCall, type RpcPool, rpcFailure, rpcFailureReason } from '../chain/rpc-pool.ts';
-import type { VaultLog } from '../chain/vault-events.ts';
 import type { Address, Hash, Hex } from '../domain/units.ts';
 import { VAULT_CALLS, VAULT_EVENTS } from './vault-abi.ts';
 import { type AuditEvent, lower, type VaultParameters } from './vault-model.ts';
@@ -13,7 +12,6 @@ export type ChainEvent = AuditEvent & {
   readonly eventSequence: number;
   readonly blockNumber: number;
   readonly blockHash: Hash;
-  readonly log: VaultLog;
 };
 
 export type BlockPoint = { readonly number: number; readonly hash: Hash; readonly time: number };
@@ -150,17 +148,32 @@ async function readRange(pool: RpcPool, vault: Address, from: number, to: number
 }
 
 function decodeLog(log: LogAnswer, point: BlockPoint): ChainEvent {
-  const { eventName: name, args } = decodeEventLog({ abi: VAULT_EVENTS, topics: log.topics, data: log.data });
+  const { name, args } = decodeOrRefuse(log);
   return {
     name,
-    args: args as unknown as Readonly<Record<string, unknown>>,
-    eventSequence: Number(args.eventSequence),
+    args,
+    eventSequence: Number(args['eventSequence']),
     blockTime: point.time,
     blockNumber: point.number,
     blockHash: point.hash,
     transaction: log.transactionHash,
-    log,
   };
+}
+
+/** The vault is immutable: what is not one of its events is the node's mistake. */
+function decodeOrRefuse(log: LogAnswer): { name: string; args: Readonly<Record<string, unknown>> } {
+  try {
+    const { eventName, args } = decodeEventLog({ abi: VAULT_EVENTS, topics: log.topics, data: log.data });
+    return { name: eventName, args: args as unknown as Readonly<Record<string, unknown>> };
+  } catch (error) {
+    const { transactionHash } = log;
+    throw rpcFailure(
+      'malformed',
+      `a log of ${transactionHash} is not an event of the vault: ${String(error)}`,
+      {},
+      error,
+    );
+  }
 }
 
 /** The calls of `settle` behind batch events, by transaction; a sentence instead where the transaction is not one. */

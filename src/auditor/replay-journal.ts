@@ -162,7 +162,7 @@ class OrderChecker {
     if (command.kind !== 'placeOrder' && command.kind !== 'replaceOrder') return;
     const { order } = command;
     const { model } = this.#chain;
-    const market = model.markets[order.market];
+    const market = model.market(order.market);
     if (market === undefined) return;
     const message = orderMessage(model, { ...order, sequence: order.orderSequence }, market);
     const digest = this.#digester.order(message);

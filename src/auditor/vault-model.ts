@@ -108,6 +108,13 @@ export class VaultModel {
     return fresh;
   }
 
+  /** Undefined when it was never listed, or lists an asset that was not. */
+  market(index: number): ModelMarket | undefined {
+    const market = this.markets[index];
+    const isWhole = market !== undefined && market.base < this.assets.length && market.quote < this.assets.length;
+    return isWhole ? market : undefined;
+  }
+
   /** Order sequences of the account below this are refused by settlement at `now`. */
   cutoff(account: ModelAccount, now: number): number {
     if (account.secondStamp !== 0 && now >= this.#bindsAt(account.secondStamp)) return account.secondStamp * 60_000;
@@ -309,6 +316,12 @@ export class VaultModel {
         );
         const [base, quote] = [Number(args['baseAsset']), Number(args['quoteAsset'])];
         const [lotQuanta, tickQuanta] = [Number(args['lotQuanta']), Number(args['tickQuanta'])];
+        this.#expect(
+          'governance',
+          event,
+          base < this.assets.length && quote < this.assets.length,
+          () => `market ${args['market']} lists assets ${base} and ${quote}, not both listed before`,
+        );
         this.markets.push({ base, quote, lotQuanta, tickQuanta, delistedAt: undefined });
         return;
       }
@@ -350,6 +363,12 @@ export class VaultModel {
       }
       case 'EngineKeyRegistered':
         this.engineKeys.add(lower(args['key']));
+        this.#expect(
+          'governance',
+          event,
+          args['active'] === (this.engineKey === NO_ADDRESS),
+          () => `the engine key ${args['key']} was registered as ${args['active'] === true ? 'active' : 'standby'}`,
+        );
         if (this.engineKey === NO_ADDRESS) this.engineKey = lower(args['key']);
         else this.standbyKeys.push(lower(args['key']));
         return;
