@@ -137,11 +137,14 @@ async function corruptSnapshots(world: World): Promise<number> {
 
 /** Time stands still, or goes on at its own pace, and the jump is reported; nothing expires by it. */
 async function jumpClock(world: World, offsetMs: number): Promise<number> {
-  const leader = await world.leader();
-  const logged = leader.log().length;
+  // Whichever leads says so: the leadership may change hands meanwhile.
+  const engines = [world.services.engine, world.services.standby];
+  const logged = engines.map(({ log }) => log().length);
   await world.shiftClock(offsetMs);
   try {
-    await until('the jump being reported', async () => leader.log().slice(logged).includes('the clock jumped'));
+    await until('the jump being reported', async () =>
+      engines.some(({ log }, index) => log().slice(logged[index]).includes('the clock jumped')),
+    );
     await sleep(1_000);
   } finally {
     await world.shiftClock(0);
