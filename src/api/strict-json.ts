@@ -1,6 +1,6 @@
 /**
  * JSON as money needs it. `JSON.parse` keeps the last of two equal keys and rounds long numbers: a signed order could then mean
- * something else to the wallet and to us. So a scan comes first and refuses duplicate keys, deep nesting, and every number that
+ * something else to the wallet and to us. So a scan comes first and refuses duplicate keys, `__proto__`, deep nesting, and every number that
  * is not a plain integer of safe size (amounts are strings here). It tolerates bad grammar, which JSON.parse then refuses.
  */
 import { ProblemError } from './problem.ts';
@@ -19,11 +19,9 @@ export function parseStrictJson(body: Uint8Array | string): unknown {
   }
   scan(text);
   try {
-    return withoutPrototype(JSON.parse(text));
+    return JSON.parse(text) as unknown;
   } catch (cause) {
-    throw cause instanceof ProblemError
-      ? cause
-      : malformed(`The body is not valid JSON: ${(cause as Error).message}.`, cause);
+    throw malformed(`The body is not valid JSON: ${(cause as Error).message}.`, cause);
   }
 }
 
@@ -31,42 +29,71 @@ type Frame = { readonly kind: 'object' | 'array'; readonly keys: Set<string>; ex
 
 function scan(text: string): void {
   const frames: Frame[] = [];
+  const hasEscapes = text.includes('\\');
   let at = 0;
   while (at < text.length) {
-    const character = text.charAt(at);
     const frame = frames.at(-1);
-    if (character === '{' || character === '[') {
-      if (frames.length === JSON_DEPTH_MAX) throw malformed(`The body is nested deeper than ${JSON_DEPTH_MAX} levels.`);
-      frames.push({ kind: character === '{' ? 'object' : 'array', keys: new Set(), expectKey: character === '{' });
-      at++;
-    } else if (character === '}' || character === ']') {
-      frames.pop();
-      at++;
-    } else if (character === ',') {
-      if (frame !== undefined) frame.expectKey = frame.kind === 'object';
-      at++;
-    } else if (character === '"') {
-      const end = endOfString(text, at);
-      if (frame?.expectKey === true) {
-        const key = keyOf(text.slice(at, end));
-        if (frame.keys.has(key))
-          throw malformed(`The key ${JSON.stringify(key.slice(0, 60))} occurs twice in one object.`);
-        frame.keys.add(key);
-        frame.expectKey = false;
+    switch (text.charCodeAt(at)) {
+      case OPEN_BRACE:
+      case OPEN_BRACKET: {
+        if (frames.length === JSON_DEPTH_MAX)
+          throw malformed(`The body is nested deeper than ${JSON_DEPTH_MAX} levels.`);
+        const isObject = text.charCodeAt(at) === OPEN_BRACE;
+        frames.push({ kind: isObject ? 'object' : 'array', keys: new Set(), expectKey: isObject });
+        at++;
+        break;
       }
-      at = end;
-    } else if (character === '-' || (character >= '0' && character <= '9')) {
-      at = checkNumber(text, at);
-    } else {
-      at++;
+      case CLOSE_BRACE:
+      case CLOSE_BRACKET:
+        frames.pop();
+        at++;
+        break;
+      case COMMA:
+        if (frame !== undefined) frame.expectKey = frame.kind === 'object';
+        at++;
+        break;
+      case QUOTE: {
+        const end = endOfString(text, at, hasEscapes);
+        if (frame?.expectKey === true) {
+          addKey(frame, hasEscapes ? keyOf(text.slice(at, end)) : text.slice(at + 1, end - 1));
+          frame.expectKey = false;
+        }
+        at = end;
+        break;
+      }
+      default:
+        at = isNumberStart(text.charCodeAt(at)) ? checkNumber(text, at) : at + 1;
     }
   }
 }
 
+const OPEN_BRACE = 0x7b;
+const CLOSE_BRACE = 0x7d;
+const OPEN_BRACKET = 0x5b;
+const CLOSE_BRACKET = 0x5d;
+const COMMA = 0x2c;
+const QUOTE = 0x22;
+const BACKSLASH = 0x5c;
+
+function isNumberStart(code: number): boolean {
+  return code === 0x2d || (code >= 0x30 && code <= 0x39);
+}
+
+/** Refuses a key that was there before, and the one that reaches a prototype. */
+function addKey(frame: Frame, key: string): void {
+  if (frame.keys.has(key)) throw malformed(`The key ${JSON.stringify(key.slice(0, 60))} occurs twice in one object.`);
+  if (key === '__proto__') throw malformed('The key "__proto__" is not allowed.');
+  frame.keys.add(key);
+}
+
 /** Index just behind the closing quote, or the end of the text. */
-function endOfString(text: string, start: number): number {
+function endOfString(text: string, start: number, hasEscapes: boolean): number {
+  if (!hasEscapes) {
+    const quote = text.indexOf('"', start + 1);
+    return quote === -1 ? text.length : quote + 1;
+  }
   let at = start + 1;
-  while (at < text.length && text.charCodeAt(at) !== 34) at += text.charCodeAt(at) === 92 ? 2 : 1;
+  while (at < text.length && text.charCodeAt(at) !== QUOTE) at += text.charCodeAt(at) === BACKSLASH ? 2 : 1;
   return Math.min(at + 1, text.length);
 }
 
@@ -89,14 +116,6 @@ function checkNumber(text: string, start: number): number {
     );
   }
   return at;
-}
-
-/** Refuses the keys that reach a prototype. */
-function withoutPrototype(value: unknown): unknown {
-  if (typeof value !== 'object' || value === null) return value;
-  if (Object.hasOwn(value, '__proto__')) throw malformed('The key "__proto__" is not allowed.');
-  for (const child of Object.values(value)) withoutPrototype(child);
-  return value;
 }
 
 function malformed(message: string, cause?: unknown): ProblemError {

@@ -38,6 +38,8 @@ describe('strict JSON', () => {
     ['a trailing comma', '{"a":1,}', /not valid JSON/],
     ['bytes that are not UTF-8', Buffer.from([0x7b, 0x22, 0xff, 0x22, 0x3a, 0x31, 0x7d]), /not UTF-8/],
     ['a key that reaches the prototype', '{"__proto__":{"admin":true}}', /__proto__/],
+    ['the same, escaped and far below', '{"x":[{"\\u005f_proto__":{"admin":true}}]}', /__proto__/],
+    ['a key twice behind an escaped quote', '{"a":"\\"}","a":1}', /"a" occurs twice/],
   ];
   for (const [what, text, message] of refused) {
     it(`refuses ${what}`, () => {
