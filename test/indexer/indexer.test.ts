@@ -57,10 +57,10 @@ describe('indexer', () => {
   }
 
   /** Waits until the rows are those of the node's chain. */
-  async function converge(timeoutMs = 8_000): Promise<void> {
+  async function converge(confirmations = 4, timeoutMs = 20_000): Promise<void> {
     const deadlineMs = performance.now() + timeoutMs;
     for (;;) {
-      const difference = await compareWithNode(pool, contract);
+      const difference = await compareWithNode(pool, contract, confirmations);
       if (difference === undefined) return;
       if (performance.now() > deadlineMs) assert.fail(difference);
       await new Promise((wake) => setTimeout(wake, 20));
@@ -96,6 +96,22 @@ describe('indexer', () => {
         await converge();
       });
     }
+  }
+
+  for (const replacement of ['empty', 'conflicting'] as const) {
+    it(`replaces the rows of a reorganisation 64 deep with ${replacement} blocks`, async () => {
+      const indexer = start({ finality: { kind: 'confirmations', count: 70 } });
+      await contract.mine(80);
+      for (let block = 0; block < 3; block++) await contract.emit(2);
+      await contract.mine(60);
+      await contract.emit(3);
+      await converge(70);
+      await reorg(contract, 64, replacement);
+      await converge(70);
+      assert.equal(indexer.status().deepestReorg, 64);
+      await contract.emit(1);
+      await converge(70);
+    });
   }
 
   it('converges when the chain was reorganised while it was down', async () => {
@@ -226,6 +242,21 @@ describe('indexer', () => {
     proxy.bendAnswer = LOG_FAULTS.empty;
     await contract.emit(2);
     await converge();
+  });
+
+  it('passes over a node that lags behind the final block, and tells which', async () => {
+    const indexer = start({ rpcUrls: [proxy.url, node.rpcUrl] });
+    await contract.mine(12);
+    await contract.emit(2);
+    await converge();
+    const [early] = await contract.rpc.batch([{ method: 'eth_getBlockByNumber', params: ['0x3', false] }]);
+    proxy.bendAnswer = (call, answer) =>
+      call.method === 'eth_getBlockByNumber' && call.params[0] === 'latest' ? { result: early } : answer;
+    await contract.emit(3);
+    await converge();
+    const [lagging, honest] = indexer.status().nodes;
+    assert.match(lagging?.lastError ?? '', /is at block 3, below the final block/);
+    assert.equal(honest?.lastError, undefined);
   });
 
   it('does not call a block final that another node contradicts', async () => {
@@ -363,7 +394,7 @@ describe('indexer', () => {
   });
 });
 
-async function waitFor(condition: () => Promise<boolean>, timeoutMs = 8_000): Promise<void> {
+async function waitFor(condition: () => Promise<boolean>, timeoutMs = 20_000): Promise<void> {
   const deadlineMs = performance.now() + timeoutMs;
   while (!(await condition())) {
     if (performance.now() > deadlineMs) assert.fail('the condition did not come true in time');
@@ -390,7 +421,11 @@ async function dump(pool: pg.Pool): Promise<{ events: unknown[]; blocks: unknown
 }
 
 /** What differs between the rows and the node's canonical chain; undefined when nothing does. */
-async function compareWithNode(pool: pg.Pool, contract: NumberedContract): Promise<string | undefined> {
+async function compareWithNode(
+  pool: pg.Pool,
+  contract: NumberedContract,
+  confirmations = 4,
+): Promise<string | undefined> {
   const [head, logs] = await contract.rpc.batch([
     { method: 'eth_getBlockByNumber', params: ['latest', false] },
     { method: 'eth_getLogs', params: [{ address: contract.address, fromBlock: '0x0', toBlock: 'latest' }] },
@@ -401,7 +436,7 @@ async function compareWithNode(pool: pg.Pool, contract: NumberedContract): Promi
   if (`0x${tip?.hash}` !== hash) return `tip is ${tip?.number} ${tip?.hash}, the head ${Number(number)} ${hash}`;
   const finals = (stored.blocks as { number: string; final: boolean }[]).filter((block) => block.final);
   const lastFinal = Number(finals.at(-1)?.number ?? contract.deploymentBlock - 1);
-  const dueFinal = Math.max(Number(number) - 4, contract.deploymentBlock - 1);
+  const dueFinal = Math.max(Number(number) - confirmations, contract.deploymentBlock - 1);
   if (lastFinal !== dueFinal) return `final is ${lastFinal}, the head ${Number(number)}`;
   const expected = (logs as { data: string; transactionHash: string; blockNumber: string }[]).map(
     (log) => `${Number(log.data)} ${Number(log.blockNumber)} ${log.transactionHash}`,
