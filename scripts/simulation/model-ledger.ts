@@ -10,6 +10,7 @@ import type { NewOrder, NewWithdrawal } from '../../src/domain/orders.ts';
 import type { Address, Hash } from '../../src/domain/units.ts';
 import type { Engine } from '../../src/offchain-engine/engine.ts';
 import { ACCOUNTS, ASSETS, FEE_ADDRESS, LOT_QUANTA, MARKETS, TICK_QUANTA } from './listings.ts';
+import { ModelFees } from './model-fees.ts';
 import { type ModelVault, plainFee } from './model-vault.ts';
 
 type Trade = Extract<EngineEvent, { kind: 'trade' }>;
@@ -24,6 +25,7 @@ const OWNERS = [...ACCOUNTS, FEE_ADDRESS];
 
 export class ModelLedger {
   readonly #vault: ModelVault;
+  readonly #fees = new ModelFees();
   readonly #figures = new Map<string, Figures>();
   /** The vault's books as of the last event the engine was fed. */
   readonly #fedBooks = new Map<string, number>();
@@ -55,7 +57,9 @@ export class ModelLedger {
       assert.ok(command.epoch > this.#epoch, 'epochs only rise');
       this.#epoch = command.epoch;
     }
-    if ('eventSequence' in command) this.#takeFact(command, events);
+    const applied = events.some(({ kind }) => kind === 'chainApplied');
+    this.#fees.take({ command, sequence, timestampMs }, applied);
+    if ('eventSequence' in command) this.#takeFact(command, events, timestampMs);
     for (const event of events) this.#takeEvent(event, sequence, timestampMs);
     this.#compare(engine);
   }
@@ -75,7 +79,7 @@ export class ModelLedger {
   }
 
   /** A fact counts once, and in its order; any other changes nothing. */
-  #takeFact(command: ChainCommand, events: readonly EngineEvent[]): void {
+  #takeFact(command: ChainCommand, events: readonly EngineEvent[], timestampMs: number): void {
     const applied = events.some((event) => event.kind === 'chainApplied');
     assert.equal(applied, command.eventSequence === this.#lastFact + 1, `vault event ${command.eventSequence}`);
     if (!applied) return;
@@ -87,16 +91,16 @@ export class ModelLedger {
     if (command.kind === 'depositCredited') this.#of(command.account, command.asset).settled += command.amount;
     if (command.kind === 'exitExecuted') this.#of(command.account, command.asset).settled -= command.amount;
     if (command.kind === 'feesCollected') this.#of(FEE_ADDRESS, command.asset).settled -= command.amount;
-    if (command.kind === 'batchSettled') this.#takeSettlement(command);
+    if (command.kind === 'batchSettled') this.#takeSettlement(command, timestampMs);
   }
 
-  #takeSettlement(command: Extract<ChainCommand, { kind: 'batchSettled' }>): void {
+  #takeSettlement(command: Extract<ChainCommand, { kind: 'batchSettled' }>, timestampMs: number): void {
     assert.equal(command.batchId, ++this.#finalBatches, 'batches become final one by one');
     const batch = this.#batches[command.batchId - 1];
     assert.ok(batch !== undefined, `batch ${command.batchId} was never sealed`);
     const skipped = new Set(command.skips.map(({ trade }) => trade));
     for (const [index, { tradeId }] of batch.trades.entries())
-      this.#end(tradeId, 'sealed', skipped.has(index) ? 'voided' : 'settled');
+      this.#end(tradeId, 'sealed', skipped.has(index) ? 'voided' : 'settled', timestampMs);
   }
 
   #takeEvent(event: EngineEvent, sequence: number, timestampMs: number): void {
@@ -120,7 +124,7 @@ export class ModelLedger {
         return;
       }
       case 'tradeVoided':
-        this.#end(event.tradeId, 'unsealed', 'voided');
+        this.#end(event.tradeId, 'unsealed', 'voided', timestampMs);
         return;
       case 'batchSealed':
         this.#sealed(event.batch, sequence);
@@ -153,6 +157,13 @@ export class ModelLedger {
     assert.equal(trade.price, maker.order.priceTicks, 'a trade is made at the maker’s price');
     const [buy, sell] = taker.order.side === 'buy' ? [taker, maker] : [maker, taker];
     assert.ok(sell.order.priceTicks <= trade.price && trade.price <= buy.order.priceTicks, 'a trade beyond a limit');
+    for (const [side, order, charged] of [
+      ['takerFeePpm', taker.order, trade.taker.feePpm],
+      ['makerFeePpm', maker.order, trade.maker.feePpm],
+    ] as const) {
+      const fees = this.#fees.of(order.account, trade.market, timestampMs);
+      assert.equal(charged, Math.min(fees[side], order.maxFeePpm), `${side} of trade ${trade.tradeId}`);
+    }
     const notional = trade.size * trade.price * TICK_QUANTA;
     for (const [side, of] of [
       [trade.taker, taker],
@@ -191,13 +202,17 @@ export class ModelLedger {
     }
   }
 
-  #end(tradeId: number, from: ModelTrade['state'], to: 'settled' | 'voided'): void {
+  #end(tradeId: number, from: ModelTrade['state'], to: 'settled' | 'voided', timestampMs: number): void {
     const known = this.#trades.get(tradeId);
     assert.equal(known?.state, from, `trade ${tradeId} became ${to}`);
     if (known === undefined) return;
     known.state = to;
     this.#post(known.at, -1);
-    if (to === 'settled') for (const { account, asset, amount } of known.at) this.#of(account, asset).settled += amount;
+    if (to === 'voided') return;
+    for (const { account, asset, amount } of known.at) this.#of(account, asset).settled += amount;
+    const { taker, maker, market, size, price } = known.trade;
+    for (const { account } of [taker, maker])
+      this.#fees.settled(account, market, size * price * TICK_QUANTA, timestampMs);
   }
 
   #sealed(batch: SealedBatch, sequence: number): void {

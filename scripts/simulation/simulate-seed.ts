@@ -99,6 +99,11 @@ class Simulation {
   async live(steps: number): Promise<void> {
     for (const account of ACCOUNTS)
       for (const asset of [0, 1, 2]) this.#deposit(account, asset, asset === 1 ? 40_000 : 4_000);
+    // Mostly everything is listed and paid in before anyone trades.
+    if (this.#random(5) > 0) {
+      this.#process = await this.#takeOver();
+      while (this.#feedNext() > 0) await this.#world.settle();
+    }
     for (let step = 0; step < steps; step++) {
       this.#process ??= await this.#takeOver();
       await this.#step();
@@ -128,10 +133,10 @@ class Simulation {
     const random = this.#random;
     const roll = random(100);
     if (roll < 50) this.#trade();
-    else if (roll < 62) this.#world.pass(random(30) === 0 ? random(900_000) : random(4_000));
+    else if (roll < 62) this.#world.pass(this.#pause());
     else if (roll < 78) this.#chainActs();
     else if (roll < 85) this.#feed(1 + random(12));
-    else if (roll < 87) this.#operate();
+    else if (roll < 88) this.#operate();
     else if (roll < 90) this.#world.clockErrorMs = random(2) === 0 ? 0 : random(7_200_000) - 3_600_000;
     else if (roll < 93) this.#crash();
     else if (roll < 96) await this.#depose();
@@ -141,6 +146,13 @@ class Simulation {
       await this.#world.settle();
       this.#crash();
     }
+  }
+
+  /** Mostly seconds; now and then minutes, seldom days. */
+  #pause(): number {
+    const random = this.#random;
+    if (random(30) > 0) return random(4_000);
+    return random(8) === 0 ? random(260_000_000) : random(900_000);
   }
 
   #trade(): void {
@@ -192,7 +204,10 @@ class Simulation {
       if (random(4) === 0) this.#vault.emit({ kind: 'sessionKeyRevoked', ...key });
       else this.#vault.emit({ kind: 'sessionKeyRegistered', ...key, marketMask: random(2) === 0 ? 1n : 1n << 255n });
     } else if (roll < 18) this.#collectFees();
-    else this.#vault.emit({ kind: 'chainEventNoted', name: 'EngineKeyChanged' });
+    else if (roll < 19) {
+      const fees = { takerFeePpm: unit<never>(random(5) * 700), makerFeePpm: unit<never>(random(5) * 300) };
+      this.#vault.emit({ kind: 'feesChanged', ...fees });
+    } else this.#vault.emit({ kind: 'chainEventNoted', name: 'EngineKeyChanged' });
     if (random(3) > 0) this.#feed(12);
   }
 
@@ -355,11 +370,13 @@ class Simulation {
     this.#crash();
   }
 
-  #feedNext(): void {
+  /** @returns how many facts were still missing */
+  #feedNext(): number {
     const { leading } = this.#process as Process;
     const from = leading.engine.lastChainEventSequence;
-    for (const { command } of this.#vault.events.slice(from, from + 50))
-      this.#note(command, leading.sequencer.submitChain(command));
+    const next = this.#vault.events.slice(from, from + 50);
+    for (const { command } of next) this.#note(command, leading.sequencer.submitChain(command));
+    return next.length;
   }
 }
 

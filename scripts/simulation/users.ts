@@ -3,7 +3,7 @@ import type { OperatorCommand, UserCommand } from '../../src/domain/commands.ts'
 import type { NewOrder, OrderKey, SelfTradePrevention, TimeInForce } from '../../src/domain/orders.ts';
 import type { Address, Hash } from '../../src/domain/units.ts';
 import type { Random } from './faulty-world.ts';
-import { ACCOUNTS, DEPLOYED_MS, PARAMETERS, SESSION_KEY, unit } from './listings.ts';
+import { ACCOUNTS, DEPLOYED_MS, GENESIS, PARAMETERS, SESSION_KEY, unit } from './listings.ts';
 
 const TIMES_IN_FORCE: readonly TimeInForce[] = ['gtc', 'gtc', 'gtc', 'gtd', 'ioc', 'fok'];
 const PREVENTIONS: readonly SelfTradePrevention[] = ['cancel_newest', 'cancel_oldest', 'cancel_both', 'decrement'];
@@ -28,7 +28,7 @@ export class Users {
   operate(): OperatorCommand {
     const random = this.#random;
     const market = random(2);
-    switch (random(8)) {
+    switch (random(12)) {
       case 0:
         return { kind: 'haltWithdrawals', reason: 'drift' };
       case 1:
@@ -39,6 +39,25 @@ export class Users {
       case 4:
       case 5:
         return { kind: 'setMarketState', market, state: 'open' };
+      case 6:
+      case 7: {
+        const tiers = [20_000, 60_000, 400_000].slice(0, random(4)).map((volume, index) => ({
+          volumeMin: unit<never>(volume + random(10_000)),
+          makerFeePpm: unit<never>(900 - 300 * index),
+          takerFeePpm: unit<never>(2_000 - 600 * index),
+        }));
+        return { kind: 'setFeeTiers', market, tiers, reason: 'schedule' };
+      }
+      case 8: {
+        const terms = { asset: random(3), fee: unit<never>(random(20)), minimum: unit<never>(random(500)) };
+        return { kind: 'setWithdrawalTerms', ...terms, reason: 'gas' };
+      }
+      case 9: {
+        const openOrdersPerAccountMax = 8 + random(12);
+        return { kind: 'setLimits', limits: { ...GENESIS.limits, openOrdersPerAccountMax }, reason: 'memory' };
+      }
+      case 10:
+        return { kind: 'acceptClockJump', reason: 'it is right' };
       default: {
         const parameters = {
           ...PARAMETERS,
@@ -63,10 +82,23 @@ export class Users {
       const deadlineMs = random(3) === 0 ? undefined : unit<never>(nowMs + random(20_000));
       return { kind: 'cancelAfter', account, deadlineMs };
     }
-    if (roll < 34) return this.#withdrawal(account, nowMs);
+    if (roll < 28 && known !== undefined)
+      return { kind: 'reduceOrder', order: known, remaining: unit(random(random(3) === 0 ? 120 : 12)) };
+    if (roll < 30) return this.#connection(account);
+    if (roll < 35) return this.#withdrawal(account, nowMs);
     // An answer was lost, so the very same command is sent again.
     if (roll < 40 && this.#sent.length > 0) return pick(this.#sent.slice(-30), random);
     return { kind: 'placeOrder', order: this.#order(account, nowMs) };
+  }
+
+  #connection(account: Address): UserCommand {
+    const random = this.#random;
+    const gateway = `gateway-${random(2)}`;
+    const leaseMs = 1_000 + random(30_000);
+    const roll = random(6);
+    if (roll < 3) return { kind: 'armDisconnect', gateway, account, leaseMs };
+    if (roll < 4) return { kind: 'disarmDisconnect', gateway, account, cancel: random(2) === 0 };
+    return { kind: 'renewGateway', gateway, leaseMs };
   }
 
   #order(account: Address, nowMs: number): NewOrder {

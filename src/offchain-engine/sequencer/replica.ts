@@ -6,6 +6,7 @@
  * snapshot that was taken of it, stops recovery, because then something acknowledged is missing.
  */
 import { strict as assert } from 'node:assert';
+import { createHash } from 'node:crypto';
 import { RULES_VERSION } from '../../domain/commands.ts';
 import { ExchangeError } from '../../domain/errors.ts';
 import type { AppliedCommand } from '../../domain/events.ts';
@@ -64,6 +65,11 @@ export class Replica<Engine extends SequencedEngine> {
   ): Promise<Replica<Engine> | undefined> {
     try {
       if (snapshot.rulesVersion > RULES_VERSION) throw unknownRules(snapshot.rulesVersion, snapshot.sequence);
+      // Before anything in it is believed: a flipped byte in a count or an index would ask for all memory there is.
+      const bodyHash = `0x${createHash('sha256').update(snapshot.body).digest('hex')}`;
+      if (bodyHash !== snapshot.stateHash) {
+        throw new ExchangeError('SNAPSHOT_CORRUPT', `its bytes have the hash ${bodyHash}, not ${snapshot.stateHash}`);
+      }
       const engine = options.form.restore(snapshot.body);
       const stateHash = options.form.stateHash(engine);
       if (stateHash !== snapshot.stateHash) {
