@@ -1,4 +1,4 @@
-/** How signatures and signers travel between the pool and its workers: side by side in one block of bytes, which is moved, not copied. */
+/** How signatures and signers travel between the pool and its workers: side by side in one block of bytes. */
 import type { Address } from '../domain/units.ts';
 import type { SignatureParts } from './compact-signature.ts';
 import { bytesToHex } from './hex.ts';
@@ -9,7 +9,7 @@ export const ADDRESS_BYTES = 20;
 
 type Recoverable = { readonly digestBytes: Uint8Array; readonly parts: SignatureParts };
 
-export function packGroup(requests: readonly Recoverable[]): Uint8Array<ArrayBuffer> {
+export function packGroup(requests: readonly Recoverable[]): Uint8Array {
   const group = new Uint8Array(requests.length * REQUEST_BYTES);
   for (const [index, { digestBytes, parts }] of requests.entries()) {
     const at = index * REQUEST_BYTES;

@@ -2,8 +2,8 @@
  * Signer recovery on worker threads: signatures are what bounds the rate of orders, so they get the other cores.
  *
  * Digests are laid out here, since handing a message over costs more than hashing it. Signatures travel in groups, as one block of bytes:
- * a message between threads costs about as much as a recovery. A worker holds one group that it works on and one that waits; what comes
- * meanwhile gathers, so that groups grow with the load. The queue is bounded: beyond it a request is refused at once (OVERLOADED), before
+ * a message between threads costs about as much as a recovery. What comes while the workers are busy gathers, so
+ * that groups grow with the load. The queue is bounded: beyond it a request is refused at once (OVERLOADED), before
  * it has cost anything. A worker that dies fails what it held and is replaced.
  */
 import { availableParallelism } from 'node:os';
@@ -21,7 +21,8 @@ import { createDigester, type Digester } from './digests.ts';
 import { packGroup, signerAt } from './signature-group.ts';
 
 const GROUP_MAX = 64;
-const GROUPS_PER_WORKER_MAX = 2;
+/** A worker that is at work is given its next group ahead only when that is so large; else it gathers until the worker is done. */
+const NEXT_GROUP_MIN = 16;
 
 export type SignaturePoolOptions = {
   /** Threads; one fewer than the cores by default, at least one. */
@@ -100,12 +101,13 @@ export function createSignaturePool(domain: Eip712Domain, options: SignaturePool
   const flush = (): void => {
     while (gathering.length > 0) {
       const member = members.reduce((least, other) => (other.groups.length < least.groups.length ? other : least));
-      if (member.groups.length >= GROUPS_PER_WORKER_MAX) return;
       // Spread over all workers before filling groups: one group on one thread would leave the other cores idle.
-      const group = gathering.splice(0, Math.min(GROUP_MAX, Math.ceil(gathering.length / members.length)));
+      const size = Math.min(GROUP_MAX, Math.ceil(gathering.length / members.length));
+      if (member.groups.length > 1 || (member.groups.length === 1 && size < NEXT_GROUP_MIN)) return;
+      const group = gathering.splice(0, size);
       member.groups.push(group);
-      const packed = packGroup(group.map(({ prepared }) => prepared));
-      member.worker.postMessage(packed, [packed.buffer]);
+      // Copied: to move so few bytes costs more.
+      member.worker.postMessage(packGroup(group.map(({ prepared }) => prepared)));
     }
   };
 

@@ -21,5 +21,5 @@ port.on('message', (group: Uint8Array) => {
     const signer = recoverAddress(group.subarray(at, at + 32), parts);
     if (signer !== undefined) writeHex(signers, index * ADDRESS_BYTES, signer);
   }
-  port.postMessage(signers, [signers.buffer]);
+  port.postMessage(signers);
 });
