@@ -25,5 +25,9 @@ const indexer = startIndexer({
 // It ends when it is told to, when following has to end, and when whoever started it is gone.
 process.once('SIGTERM', () => void indexer.stop());
 process.once('disconnect', () => void indexer.stop());
-await indexer.done.finally(() => pool.end());
+try {
+  await indexer.done;
+} finally {
+  await pool.end();
+}
 process.disconnect?.();
