@@ -1,12 +1,17 @@
 /**
  * How fast orders match: the bare book, the full engine (accounts, locks, fees, lanes, expiries, self-trade prevention,
- * events, batches) and nodejs-order-book, on the same seeded flows in one run, with the trades of all three compared with an
+ * batches) and nodejs-order-book, on the same seeded flows in one run, with the trades of all three compared with an
  * independent oracle's.
  *
  *   npm run bench:engine -- [--json] [--flow FILE] [--ops N] [--rounds N]
+ *   npm run bench:engine -- --flat [--json] [--ops N]     one long run of the engine, 10 million operations unless told
  *
- * Operations per second are the best of the rounds; latencies come from a pass of their own that times each operation, the
- * clock's own cost included (`clockNs`). With --json the last line is one JSON object.
+ * A flow is timed in pieces of 1,000 operations, each the best of the rounds, and their sum counts: on a machine that does
+ * other things too, all three are then measured while nobody interrupted them. What each is handed (commands as the decoder
+ * makes them, the other's order objects) is made between the pieces. Latencies come from a pass of their own that times each
+ * operation, the clock's own cost included (`clockNs`); what interrupts that pass is in its p99.9. `apply` also makes event
+ * objects of what happened; that is `withEvents`. Growth compares flows of one shape, 1,000 and 1,000,000 orders resting on
+ * the same price levels with the same 2,000 accounts. With --json the last line is one JSON object.
  */
 import { PerformanceObserver } from 'node:perf_hooks';
 import { setImmediate as nextTurn } from 'node:timers/promises';
@@ -15,13 +20,15 @@ import { setFlagsFromString } from 'node:v8';
 import { runInNewContext } from 'node:vm';
 import { type Flow, type FlowShape, generateFlow, readFlow } from './flow.ts';
 import { BookRunner, EngineRunner, handOutLanes, type Lanes, PeerRunner, type Runner } from './runners.ts';
+import { check, type Latencies, latencies, play, Timing } from './timing.ts';
 
-type Speed = { opsPerSec: number; p50Ns: number; p99Ns: number; p999Ns: number };
+type Speed = Latencies & { opsPerSec: number };
+type EngineSpeed = Speed & { withEventsOpsPerSec: number };
 type FlowResult = {
   tradeHash: string;
   trades: number;
   book: Speed;
-  engine: Speed;
+  engine: EngineSpeed;
   nodejsOrderBook: Speed;
   bookRatio: number;
   engineRatio: number;
@@ -31,11 +38,12 @@ const { values: options } = parseArgs({
   options: {
     json: { type: 'boolean', default: false },
     flow: { type: 'string' },
-    ops: { type: 'string', default: '1000000' },
+    flat: { type: 'boolean', default: false },
+    ops: { type: 'string' },
     rounds: { type: 'string', default: '3' },
   },
 });
-const ops = count(options.ops, 'ops');
+const ops = count(options.ops ?? (options.flat ? '10000000' : '1000000'), 'ops');
 const rounds = count(options.rounds, 'rounds');
 
 const SHAPES = {
@@ -55,11 +63,13 @@ await main();
 async function main(): Promise<void> {
   const result: Record<string, unknown> = {};
   const pauses: number[] = [];
-  if (options.flow !== undefined) {
+  if (options.flat) {
+    Object.assign(result, { flat: await flat(generateFlow(SHAPES.steady), pauses) });
+  } else if (options.flow !== undefined) {
     result['flow'] = await measure(options.flow, readFlow(options.flow), pauses);
   } else {
     for (const [name, shape] of Object.entries(SHAPES)) result[name] = await measure(name, generateFlow(shape), pauses);
-    Object.assign(result, growth());
+    Object.assign(result, await growth());
   }
   result['gcPauseMaxMs'] = round(Math.max(0, ...pauses), 2);
   result['clockNs'] = clockNs();
@@ -68,27 +78,35 @@ async function main(): Promise<void> {
 
 async function measure(name: string, flow: Flow, pauses: number[]): Promise<FlowResult> {
   const lanes = handOutLanes(flow);
-  verify('engine', flow, new EngineRunner(flow, lanes, true));
-  const speeds = { book: 0, engine: 0, peer: 0 };
+  const timings = {
+    book: new Timing('book', flow, () => new BookRunner(flow)),
+    engine: new Timing('engine', flow, () => new EngineRunner(flow, lanes)),
+    withEvents: new Timing('engine with events', flow, () => new EngineRunner(flow, lanes, true)),
+    peer: new Timing('nodejs-order-book', flow, () => new PeerRunner(flow)),
+  };
   for (let index = 0; index < rounds; index++) {
-    speeds.book = Math.max(speeds.book, throughput('book', flow, new BookRunner(flow)));
+    timings.book.round();
     const startMs = performance.now();
-    speeds.engine = Math.max(speeds.engine, throughput('engine', flow, new EngineRunner(flow, lanes)));
-    const endMs = performance.now();
-    await nextTurn();
-    for (const { startMs: at, durationMs } of gcPauses) if (at >= startMs && at <= endMs) pauses.push(durationMs);
-    gcPauses.length = 0;
-    // Slow, and steady enough to be timed once or twice.
-    if (index < 2) speeds.peer = Math.max(speeds.peer, throughput('nodejs-order-book', flow, new PeerRunner(flow)));
+    timings.engine.round();
+    await notePauses(startMs, pauses);
+    // Slow, and steady enough to be timed twice.
+    if (index >= 2) continue;
+    timings.withEvents.round();
+    timings.peer.round();
   }
+  const rate = (timing: Timing): number => Math.round(timing.opsPerSec);
   const result: FlowResult = {
     tradeHash: flow.expected.hash.toString(16).padStart(8, '0'),
     trades: flow.expected.trades,
-    book: speed(speeds.book, flow, new BookRunner(flow)),
-    engine: speed(speeds.engine, flow, new EngineRunner(flow, lanes)),
-    nodejsOrderBook: speed(speeds.peer, flow, new PeerRunner(flow)),
-    bookRatio: round(speeds.book / speeds.peer, 1),
-    engineRatio: round(speeds.engine / speeds.peer, 1),
+    book: { opsPerSec: rate(timings.book), ...latencies(flow, new BookRunner(flow)) },
+    engine: {
+      opsPerSec: rate(timings.engine),
+      ...latencies(flow, new EngineRunner(flow, lanes)),
+      withEventsOpsPerSec: rate(timings.withEvents),
+    },
+    nodejsOrderBook: { opsPerSec: rate(timings.peer), ...latencies(flow, new PeerRunner(flow)) },
+    bookRatio: round(timings.book.opsPerSec / timings.peer.opsPerSec, 1),
+    engineRatio: round(timings.engine.opsPerSec / timings.peer.opsPerSec, 1),
   };
   say(`${name}: ${result.trades} trades, hash ${result.tradeHash}`);
   for (const which of ['book', 'engine', 'nodejsOrderBook'] as const) {
@@ -101,72 +119,59 @@ async function measure(name: string, flow: Flow, pauses: number[]): Promise<Flow
   return result;
 }
 
-/** @throws Error when the trades are not the oracle's. */
-function verify(name: string, flow: Flow, runner: Runner): void {
-  runner.play(0, flow.count);
-  check(name, flow, runner);
+/** Collects the garbage collector's pauses since `startMs`. */
+async function notePauses(startMs: number, pauses: number[]): Promise<void> {
+  const endMs = performance.now();
+  await nextTurn();
+  for (const { startMs: at, durationMs } of gcPauses) if (at >= startMs && at <= endMs) pauses.push(durationMs);
+  gcPauses.length = 0;
 }
 
-function check(name: string, { expected }: Flow, runner: Runner): void {
-  const { trades, volume, hash } = runner.outcome();
-  // A file's header holds the low word of the volume only.
-  const sameVolume = volume === expected.volume || volume >>> 0 === expected.volume;
-  if (trades !== expected.trades || !sameVolume || (hash !== undefined && hash !== expected.hash)) {
-    throw new Error(
-      `${name} gave ${trades} trades, volume ${volume}, hash ${hash?.toString(16)}; expected ${JSON.stringify(expected)}`,
-    );
-  }
-}
-
-/** Operations per second after the prefill. */
-function throughput(name: string, flow: Flow, runner: Runner): number {
-  runner.play(0, flow.prefill);
-  const startMs = performance.now();
-  runner.play(flow.prefill, flow.count);
-  const seconds = (performance.now() - startMs) / 1000;
-  check(name, flow, runner);
-  return Math.round((flow.count - flow.prefill) / seconds);
-}
-
-function speed(opsPerSec: number, flow: Flow, runner: Runner): Speed {
-  runner.play(0, flow.prefill);
-  const timed = flow.count - flow.prefill;
-  const nanos = new Float64Array(timed);
-  for (let index = 0; index < timed; index++) {
+/** One long run of the engine: speed and memory after each tenth. */
+async function flat(flow: Flow, pauses: number[]): Promise<object> {
+  const runner = new EngineRunner(flow, handOutLanes(flow));
+  play(runner, 0, flow.prefill);
+  const opsPerSec: number[] = [];
+  const heapMb: number[] = [];
+  const tenth = Math.floor((flow.count - flow.prefill) / 10);
+  for (let part = 0; part < 10; part++) {
+    const from = flow.prefill + part * tenth;
+    const to = part === 9 ? flow.count : from + tenth;
     const startMs = performance.now();
-    runner.play(flow.prefill + index, flow.prefill + index + 1);
-    nanos[index] = (performance.now() - startMs) * 1e6;
+    opsPerSec.push(Math.round(((to - from) * 1_000) / play(runner, from, to)));
+    await notePauses(startMs, pauses);
+    heapMb.push(round((await memoryAfterCollection()) / 1e6, 1));
+    gcPauses.length = 0;
+    say(`${to - flow.prefill} operations: ${(opsPerSec.at(-1)! / 1e6).toFixed(2)} M/s, ${heapMb.at(-1)} MB held`);
   }
-  // The first tenth warms up.
-  const sorted = nanos.subarray(Math.floor(timed / 10)).sort();
-  const quantile = (share: number): number =>
-    Math.round(sorted[Math.min(sorted.length - 1, Math.floor(sorted.length * share))]!);
-  return { opsPerSec, p50Ns: quantile(0.5), p99Ns: quantile(0.99), p999Ns: quantile(0.999) };
+  check('engine', flow, runner);
+  return { ops: flow.count - flow.prefill, opsPerSecByTenth: opsPerSec, heldMbByTenth: heapMb };
 }
 
 /** Cost per operation with a million resting orders over that with a thousand, same shape of flow; and bytes per order. */
-function growth(): { bytesPerOrder: number; bookGrowth: number; engineGrowth: number } {
+async function growth(): Promise<{ bytesPerOrder: number; bookGrowth: number; engineGrowth: number }> {
   const sized = (resting: number): { flow: Flow; lanes: Lanes } => {
     const flow = generateFlow({ ops: 300_000, seed: 7, target: resting, prefill: resting, pgeo: 0.01, pmove: 0.02 });
     return { flow, lanes: handOutLanes(flow) };
   };
   const small = sized(1_000);
   const large = sized(1_000_000);
+  const before = await memoryAfterCollection();
+  const held = new EngineRunner(large.flow, large.lanes);
+  play(held, 0, large.flow.prefill);
+  held.prepare(0, 0);
+  const bytes = (await memoryAfterCollection()) - before;
+  const resting = held.engine.core.pool.used;
   const best = (make: () => Runner, flow: Flow): number => {
-    let opsPerSec = 0;
-    for (let index = 0; index < rounds; index++) opsPerSec = Math.max(opsPerSec, throughput('growth', flow, make()));
-    return opsPerSec;
+    const timing = new Timing('growth', flow, make);
+    for (let index = 0; index < rounds; index++) timing.round();
+    return timing.opsPerSec;
   };
   const bookGrowth =
     best(() => new BookRunner(small.flow), small.flow) / best(() => new BookRunner(large.flow), large.flow);
   const engineGrowth =
     best(() => new EngineRunner(small.flow, small.lanes), small.flow) /
     best(() => new EngineRunner(large.flow, large.lanes), large.flow);
-  const before = memoryAfterCollection();
-  const held = new EngineRunner(large.flow, large.lanes);
-  held.play(0, large.flow.prefill);
-  const bytes = memoryAfterCollection() - before;
-  const resting = held.engine.core.pool.used;
   const result = {
     bytesPerOrder: Math.round(bytes / resting),
     bookGrowth: round(bookGrowth, 2),
@@ -178,11 +183,14 @@ function growth(): { bytesPerOrder: number; bookGrowth: number; engineGrowth: nu
   return result;
 }
 
-/** Bytes on the heap and in buffers once garbage is gone. */
-function memoryAfterCollection(): number {
+/** Bytes on the heap and in buffers once garbage is gone; buffers are freed a little after it. */
+async function memoryAfterCollection(): Promise<number> {
   setFlagsFromString('--expose-gc');
   const collect = runInNewContext('gc') as () => void;
-  collect();
+  for (let times = 0; times < 3; times++) {
+    collect();
+    await nextTurn();
+  }
   const { heapUsed, external } = process.memoryUsage();
   return heapUsed + external;
 }

@@ -1,38 +1,21 @@
 /** Plays a flow through the bare book, the full engine and nodejs-order-book, each behind the same small interface. */
 import { createRequire } from 'node:module';
 import { BATCH_TRADES_MAX } from '../src/domain/batches.ts';
-import type { ChainCommand, Command } from '../src/domain/commands.ts';
-import type { Address, JournalSequence, TimestampMs } from '../src/domain/units.ts';
-import { sealBatch } from '../src/offchain-engine/batches.ts';
+import type { Command, SequencedCommand } from '../src/domain/commands.ts';
+import type { EngineEvent } from '../src/domain/events.ts';
+import type { NewOrder } from '../src/domain/orders.ts';
+import type { Address, ChainEventSequence, Hash, JournalSequence, TimestampMs } from '../src/domain/units.ts';
 import { Book } from '../src/offchain-engine/book/book.ts';
-import {
-  FLAGS,
-  FLOAT_SHIFT,
-  INT_SHIFT,
-  ORDER_SEQUENCE,
-  OrderPool,
-  PRICE,
-  REMAINING,
-} from '../src/offchain-engine/book/order-pool.ts';
-import { cancelOrder } from '../src/offchain-engine/cancels.ts';
-import { applyChainFact } from '../src/offchain-engine/chain-facts.ts';
-import { beginCommand, Engine } from '../src/offchain-engine/engine.ts';
-import { placeOrder } from '../src/offchain-engine/order-entry.ts';
-import { OrderTicket } from '../src/offchain-engine/order-ticket.ts';
-import { runTriggeredStops } from '../src/offchain-engine/stops.ts';
-import {
-  MAKER,
-  TAKER,
-  TRADE_FLOAT_SHIFT,
-  TRADE_INT_SHIFT,
-  TRADE_PRICE,
-  TRADE_SIZE,
-} from '../src/offchain-engine/trades.ts';
+import { FLAGS, FLOAT_SHIFT, INT_SHIFT, OrderPool, PRICE, REMAINING } from '../src/offchain-engine/book/order-pool.ts';
+import { Engine } from '../src/offchain-engine/engine.ts';
 import { CANCEL, type Flow, HASH_START, IOC, mix } from './flow.ts';
 
-export type Outcome = { readonly trades: number; readonly volume: number; readonly hash: number | undefined };
+/** Volume and hash where the runner knows them. */
+export type Outcome = { readonly trades: number; readonly volume?: number; readonly hash?: number };
 
 export type Runner = {
+  /** Makes ready what `play` of the same records is handed; not timed. */
+  prepare(from: number, to: number): void;
   /** Plays records [from, to). */
   play(from: number, to: number): void;
   outcome(): Outcome;
@@ -53,6 +36,10 @@ export class BookRunner implements Runner {
   constructor(flow: Flow) {
     this.#flow = flow;
     this.#idOf = new Int32Array(flow.highestId + 1);
+  }
+
+  prepare(): void {
+    // It reads the flow itself.
   }
 
   play(from: number, to: number): void {
@@ -201,121 +188,140 @@ class NarratingBook {
 }
 
 /**
- * The full engine through its integer interface: accounts, locks, fees, lanes, expiries, self-trade prevention, events,
- * batches sealed as soon as they are full and settled four batches later. Buyers and sellers are different accounts, so that
- * prevention is checked on every trade and, as in the oracle, never prevents one.
+ * The full engine as the sequencer drives it: decoded commands go in, with addresses and digests as text (an address is one
+ * string for all commands that name it, a digest is fresh), and everything happens that `apply` does: accounts, locks, fees,
+ * lanes, expiries, self-trade prevention, what happened noted in the sink, batches sealed as soon as they are full and settled
+ * four batches later. Decoding beforehand and making event objects afterwards are timed apart (`rendering`).
+ *
+ * Buyers and sellers are different accounts, 1,000 of each whatever rests, so that prevention is checked on every trade and,
+ * as in the oracle, never prevents one.
  */
 export class EngineRunner implements Runner {
   readonly engine = new Engine();
   readonly #flow: Flow;
   readonly #lanes: Lanes;
-  readonly #ticket = new OrderTicket();
-  readonly #verify: boolean;
+  readonly #rendering: boolean;
+  readonly #addresses = Array.from({ length: USERS * 2 + 1 }, (_, account) => address(account));
+  #commands: SequencedCommand[] = [];
+  #prepared = 0;
   #sequence = 0;
   #eventSequence = 0;
   #settled = 0;
-  #trades = 0;
   #volume = 0;
   #hash = HASH_START;
-  readonly #flowIdOf: Uint32Array;
 
-  /** @param verify hash the trades as well, which costs time. */
-  constructor(flow: Flow, lanes: Lanes, verify = false) {
+  /** @param rendering make events of what happened too; only then are volume and hash known. */
+  constructor(flow: Flow, lanes: Lanes, rendering = false) {
     this.#flow = flow;
     this.#lanes = lanes;
-    this.#verify = verify;
-    this.#flowIdOf = new Uint32Array(verify ? flow.count : 0);
+    this.#rendering = rendering;
     this.#open();
   }
 
+  prepare(from: number, to: number): void {
+    this.#commands = [];
+    this.#prepared = from;
+    for (let index = from; index < to; index++) this.#commands.push(this.#command(index));
+  }
+
   play(from: number, to: number): void {
-    const { core } = this.engine;
-    const { types, sides, ids, prices, sizes } = this.#flow;
-    const { accountOf, laneOf, sequenceOf } = this.#lanes;
-    const ticket = this.#ticket;
+    const { engine } = this;
+    const { trades } = engine.core;
     for (let index = from; index < to; index++) {
-      const id = ids[index]!;
-      beginCommand(core, ++this.#sequence, START_MS + index);
-      if (types[index] === CANCEL) {
-        if (!cancelOrder(core, accountOf[id]!, laneOf[id]!, sequenceOf[id]!))
-          throw new Error(`order ${id} is not live`);
-      } else {
-        ticket.account = accountOf[id]!;
-        ticket.side = sides[index]!;
-        ticket.sizeLots = sizes[index]!;
-        ticket.priceTicks = prices[index]!;
-        ticket.timeInForce = types[index] === IOC ? 1 : 0;
-        ticket.lane = laneOf[id]!;
-        ticket.orderSequence = sequenceOf[id]!;
-        if (this.#verify) this.#flowIdOf[index] = id;
-        const tradesBefore = core.nextTradeId;
-        const refused = placeOrder(core, ticket);
-        if (refused !== 0) throw new Error(`order ${id} was refused with code ${refused}`);
-        if (core.nextTradeId !== tradesBefore) this.#count(core.nextTradeId - tradesBefore);
-      }
-      runTriggeredStops(core);
-      if (core.trades.count >= BATCH_TRADES_MAX) this.#settleBatches(index);
+      // Seals and settlements in between take sequences of their own.
+      const prepared = this.#commands[index - this.#prepared]! as { sequence: number } & SequencedCommand;
+      prepared.sequence = ++this.#sequence as JournalSequence;
+      if (this.#rendering) this.#note(engine.apply(prepared).events);
+      else engine.execute(prepared);
+      if (trades.count >= BATCH_TRADES_MAX) this.#settleBatches(index);
     }
   }
 
   outcome(): Outcome {
-    return { trades: this.#trades, volume: this.#volume, hash: this.#verify ? this.#hash >>> 0 : undefined };
+    const trades = this.engine.core.nextTradeId - 1;
+    return this.#rendering ? { trades, volume: this.#volume, hash: this.#hash >>> 0 } : { trades };
   }
 
-  #count(fresh: number): void {
-    const { trades, pool } = this.engine.core;
-    this.#trades += fresh;
-    for (let at = trades.tail - fresh; at < trades.tail; at++) {
-      const size = trades.floats[(at << TRADE_FLOAT_SHIFT) + TRADE_SIZE]!;
-      this.#volume += size;
-      if (!this.#verify) continue;
-      const flowId = (slot: number): number => {
-        const id = trades.ints[(at << TRADE_INT_SHIFT) + slot]!;
-        return this.#flowIdOf[pool.floats[(id << FLOAT_SHIFT) + ORDER_SEQUENCE]! - (START_MS - DEPLOYED_MS)]!;
-      };
-      this.#hash = mix(
-        this.#hash,
-        flowId(TAKER),
-        flowId(MAKER),
-        trades.ints[(at << TRADE_INT_SHIFT) + TRADE_PRICE]!,
-        size,
-      );
+  #command(index: number): SequencedCommand {
+    const { types, sides, ids, prices, sizes } = this.#flow;
+    const { accountOf, laneOf, sequenceOf } = this.#lanes;
+    const id = ids[index]!;
+    const account = this.#addresses[accountOf[id]!]!;
+    const key = { account, lane: laneOf[id]!, orderSequence: sequenceOf[id]! };
+    const timestampMs = (START_MS + index) as TimestampMs;
+    if (types[index] === CANCEL)
+      return { sequence: 0 as JournalSequence, timestampMs, command: { kind: 'cancelOrder', order: key } };
+    const order = {
+      account,
+      market: 0,
+      side: sides[index] === 0 ? 'buy' : 'sell',
+      sizeLots: sizes[index]!,
+      priceTicks: prices[index]!,
+      timeInForce: types[index] === IOC ? 'ioc' : 'gtc',
+      postOnly: false,
+      lane: key.lane,
+      orderSequence: key.orderSequence,
+      expiry: START_MS / 1000 + 86_400,
+      maxFeePpm: 1_000,
+      signer: account,
+      digest: digestOf(id),
+      signature: SIGNATURE,
+      clientOrderId: '',
+      selfTradePrevention: 'cancel_newest',
+      stop: undefined,
+    } as NewOrder;
+    return { sequence: 0 as JournalSequence, timestampMs, command: { kind: 'placeOrder', order } };
+  }
+
+  #note(events: readonly EngineEvent[]): void {
+    for (const event of events) {
+      if (event.kind === 'orderRejected' || event.kind === 'cancelRejected')
+        throw new Error(`a command was refused: ${JSON.stringify(event)}`);
+      if (event.kind !== 'trade') continue;
+      this.#volume += event.size;
+      this.#hash = mix(this.#hash, flowIdOf(event.taker.digest), flowIdOf(event.maker.digest), event.price, event.size);
     }
   }
 
   #settleBatches(index: number): void {
-    const { core } = this.engine;
-    beginCommand(core, ++this.#sequence, START_MS + index);
-    sealBatch(core, BATCH_TRADES_MAX, 0);
-    if (core.batches.length < IN_FLIGHT) return;
-    beginCommand(core, ++this.#sequence, START_MS + index);
-    const settled = {
-      kind: 'batchSettled',
-      batchId: ++this.#settled,
-      contentHash: '0x',
-      skips: [],
-      withdrawals: [],
-    } as const;
-    applyChainFact(core, { ...settled, eventSequence: ++this.#eventSequence } as unknown as ChainCommand);
+    const { batches } = this.engine.core;
+    this.#execute({ kind: 'sealBatch', tradesMax: BATCH_TRADES_MAX, withdrawalsMax: 0 }, START_MS + index);
+    if (batches.length < IN_FLIGHT) return;
+    const settled = { batchId: ++this.#settled, contentHash: SIGNATURE, skips: [], withdrawals: [] } as const;
+    const eventSequence = ++this.#eventSequence as ChainEventSequence;
+    this.#execute({ kind: 'batchSettled', ...settled, eventSequence }, START_MS + index);
+  }
+
+  #execute(command: Command, timestampMs: number): void {
+    const sequenced = {
+      sequence: ++this.#sequence as JournalSequence,
+      timestampMs: timestampMs as TimestampMs,
+      command,
+    };
+    if (this.#rendering) this.engine.apply(sequenced);
+    else this.engine.execute(sequenced);
   }
 
   #open(): void {
     const fact = (command: object): void =>
-      this.#apply({ ...command, eventSequence: ++this.#eventSequence } as Command);
-    this.#apply({
-      kind: 'genesis',
-      chainId: 1,
-      vault: address(9_999_999),
-      deployedAtMs: DEPLOYED_MS,
-      limits: {
-        openOrdersPerAccountMax: 60_000,
-        batchesInFlightMax: IN_FLIGHT + 2,
-        unsettledAgeMaxMs: 1e12,
-        orderAgeMaxMs: 600_000,
-      },
-      defaultParameters: { makerFeePpm: 200, takerFeePpm: 500, minNotional: 1, priceBandPpm: 500_000 },
-      withdrawalFees: [],
-    } as unknown as Command);
+      this.#execute({ ...command, eventSequence: ++this.#eventSequence } as Command, START_MS);
+    this.#execute(
+      {
+        kind: 'genesis',
+        chainId: 1,
+        vault: address(9_999_999),
+        deployedAtMs: DEPLOYED_MS,
+        limits: {
+          openOrdersPerAccountMax: 60_000,
+          batchesInFlightMax: IN_FLIGHT + 2,
+          unsettledAgeMaxMs: 1e12,
+          orderAgeMaxMs: 600_000,
+        },
+        defaultParameters: { makerFeePpm: 200, takerFeePpm: 500, minNotional: 1, priceBandPpm: 500_000 },
+        withdrawalFees: [],
+      } as unknown as Command,
+      START_MS,
+    );
     for (const index of [0, 1]) {
       fact({
         kind: 'assetListed',
@@ -342,18 +348,25 @@ export class EngineRunner implements Runner {
     fact({ kind: 'marketListed', market });
     for (let user = 0; user < USERS * 2; user++) {
       for (const asset of [0, 1])
-        fact({ kind: 'depositCredited', account: address(user + 1), asset, amount: Math.floor(2 ** 51 / (USERS * 2)) });
+        fact({
+          kind: 'depositCredited',
+          account: this.#addresses[user + 1],
+          asset,
+          amount: Math.floor(2 ** 51 / (USERS * 2)),
+        });
     }
-    const ticket = this.#ticket;
-    ticket.market = 0;
-    ticket.expiry = START_MS / 1000 + 86_400;
-    ticket.maxFeePpm = 1_000;
-    ticket.digest = `0x${'ab'.repeat(32)}`;
   }
+}
 
-  #apply(command: Command): void {
-    this.engine.apply({ sequence: ++this.#sequence as JournalSequence, timestampMs: START_MS as TimestampMs, command });
-  }
+const SIGNATURE: Hash = `0x${'5'.repeat(64)}`;
+
+/** Digests spread like real ones, with the flow's id in front. */
+function digestOf(id: number): Hash {
+  return `0x${id.toString(16).padStart(8, '0')}${(Math.imul(id, 0x9e3779b1) >>> 0).toString(16).padStart(56, '7')}`;
+}
+
+function flowIdOf(digest: Hash): number {
+  return Number.parseInt(digest.slice(2, 10), 16);
 }
 
 /** Addresses spread like real ones. */
@@ -363,14 +376,15 @@ function address(number: number): Address {
 }
 
 type PeerReply = { done: { id: string }[]; partial: { id: string } | null; quantityLeft: number; err: Error | null };
-type PeerBook = { limit(order: object): PeerReply; cancel(id: string): unknown };
+type PeerOrder = { side: string; id: string; size: number; price: number; timeInForce: string };
+type PeerBook = { limit(order: PeerOrder): PeerReply; cancel(id: string): unknown };
 
 /** nodejs-order-book from npm, with its own ids (strings). */
 export class PeerRunner implements Runner {
   readonly #book: PeerBook;
   readonly #flow: Flow;
-  /** Made beforehand, as a client would send them. */
-  readonly #names: string[];
+  #orders: PeerOrder[] = [];
+  #prepared = 0;
   #trades = 0;
   #volume = 0;
 
@@ -378,25 +392,33 @@ export class PeerRunner implements Runner {
     const { OrderBook } = createRequire(import.meta.url)('nodejs-order-book') as { OrderBook: new () => PeerBook };
     this.#book = new OrderBook();
     this.#flow = flow;
-    this.#names = Array.from({ length: flow.highestId + 1 }, (_, id) => String(id));
+  }
+
+  prepare(from: number, to: number): void {
+    const { types, sides, ids, prices, sizes } = this.#flow;
+    this.#prepared = from;
+    this.#orders = [];
+    for (let index = from; index < to; index++) {
+      this.#orders.push({
+        side: sides[index] === 0 ? 'buy' : 'sell',
+        id: String(ids[index]),
+        size: sizes[index]!,
+        price: prices[index]!,
+        timeInForce: types[index] === IOC ? 'IOC' : 'GTC',
+      });
+    }
   }
 
   play(from: number, to: number): void {
-    const { types, sides, ids, prices, sizes } = this.#flow;
+    const { types } = this.#flow;
     for (let index = from; index < to; index++) {
-      const id = this.#names[ids[index]!]!;
+      const order = this.#orders[index - this.#prepared]!;
+      const { id, size } = order;
       if (types[index] === CANCEL) {
         this.#book.cancel(id);
         continue;
       }
-      const size = sizes[index]!;
-      const reply = this.#book.limit({
-        side: sides[index] === 0 ? 'buy' : 'sell',
-        id,
-        size,
-        price: prices[index]!,
-        timeInForce: types[index] === IOC ? 'IOC' : 'GTC',
-      });
+      const reply = this.#book.limit(order);
       if (reply.err !== null) throw reply.err;
       for (const done of reply.done) if (done.id !== id) this.#trades++;
       if (reply.partial !== null && reply.partial.id !== id) this.#trades++;
@@ -405,6 +427,6 @@ export class PeerRunner implements Runner {
   }
 
   outcome(): Outcome {
-    return { trades: this.#trades, volume: this.#volume, hash: undefined };
+    return { trades: this.#trades, volume: this.#volume };
   }
 }

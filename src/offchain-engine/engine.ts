@@ -75,12 +75,18 @@ export class Engine {
    * Applies one command.
    * @throws Error when the command is out of order or contradicts what the engine knows; the engine is then unusable.
    */
-  apply({ sequence, timestampMs, command }: SequencedCommand): AppliedCommand {
+  apply(sequenced: SequencedCommand): AppliedCommand {
+    this.execute(sequenced);
+    const { sequence, timestampMs, command } = sequenced;
+    const placed = command.kind === 'placeOrder' || command.kind === 'replaceOrder' ? command.order : undefined;
+    return { sequence, timestampMs, events: renderEvents(this.core, placed) };
+  }
+
+  /** Applies one command and leaves what happened as numbers in the sink: `apply` without making objects of it. */
+  execute({ sequence, timestampMs, command }: SequencedCommand): void {
     beginCommand(this.core, sequence, timestampMs);
     applyByRules(this.core, this.#ticket, command);
     runTriggeredStops(this.core);
-    const placed = command.kind === 'placeOrder' || command.kind === 'replaceOrder' ? command.order : undefined;
-    return { sequence, timestampMs, events: renderEvents(this.core, placed) };
   }
 
   /** Journal sequence of the last command applied; 0 before the first. */
