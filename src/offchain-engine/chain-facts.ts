@@ -15,14 +15,13 @@ import { finishBatch, refreshUnsettled } from './batches.ts';
 import { DUE, EXPIRY, FLOAT_SHIFT, INT_SHIFT, MARKET, ORDER_SEQUENCE } from './book/order-pool.ts';
 import { cancelWhere } from './cancels.ts';
 import { cancellation } from './codes.ts';
-import { STATUS_CANCELLED } from './event-sink.ts';
+import { STATUS_CANCELLED, VOLUME } from './event-sink.ts';
 import { applyFees } from './fees.ts';
 import { refreeze, thaw } from './freezing.ts';
 import { AVAILABLE, SETTLED } from './ledger.ts';
 import { byArrival, endLiveOrder, liveOrdersOf } from './live-orders.ts';
 import { noteShortfall, remedyDeficits } from './reversals.ts';
 import { type EngineState, MarketBook } from './state.ts';
-import { dayOf } from './volumes.ts';
 import { failPendingWithdrawals } from './withdrawals.ts';
 
 const CANCELLED_ON_CHAIN = cancellation('cancelled_on_chain');
@@ -179,13 +178,10 @@ function settleBatch(state: EngineState, settled: Extract<ChainCommand, { kind: 
 
 /** What the batch settled counts for fee tiers from tomorrow on. */
 function countVolumes(state: EngineState): void {
-  const { ledger, volumes, accounts, nowMs } = state;
-  for (const { slot, amount } of volumes.takeNoted()) {
-    const [account, asset] = [ledger.slotAccounts[slot]!, ledger.slotAssets[slot]!];
-    const volume = volumes.add(account, asset, amount, nowMs);
-    const day = dayOf(nowMs);
-    state.sink.push({ kind: 'volumeCounted', account: accounts.addresses[account]!, asset, day, volume });
-  }
+  const { ledger, volumes, sink, nowMs } = state;
+  volumes.takeNoted((slot, amount) => {
+    sink.write(VOLUME, slot, volumes.add(ledger.slotAccounts[slot]!, ledger.slotAssets[slot]!, amount, nowMs), 0);
+  });
 }
 
 /** The vault paid settled fees out to the collector. */

@@ -19,6 +19,8 @@ export const TRIGGERED = 5;
 export const OBJECT = 6;
 /** −; −: the newest batch in flight. */
 export const SEALED = 7;
+/** balance slot of the quote asset; the day's settled volume. */
+export const VOLUME = 8;
 
 export const STATUS_FILLED = 0;
 export const STATUS_CANCELLED = 1;

@@ -1,10 +1,7 @@
 /**
- * What the engine remembers of every (account, lane): the highest sequence used, a fingerprint of that order's digest, and the
- * live order if there is one. A hash table with open addressing, a record of 32 bytes per lane so that finding, taking and
- * freeing a lane all touch one cache line; records leave it only when it is swept.
- *
- * The fingerprint (the digest's last 64 bits) only tells a resent order from another one under the same nonce. Both are
- * refused, so whoever forges an equal one confuses nobody but themselves.
+ * What the engine remembers of every (account, lane): the highest sequence used, that order's digest, and the live order if
+ * there is one. A hash table with open addressing, a record of 32 bytes per lane so that finding and freeing a lane touch one
+ * cache line; digests lie beside it, looked at only when a nonce comes again. Records leave it only when it is swept.
  *
  * A lane without a live order whose sequence is older than a new order may be is *dead*: no new order could reuse its nonce,
  * so a sweep drops it. Sweeps happen when the number of lanes reaches `sweepAt`, which is part of the state: replay and
@@ -19,10 +16,8 @@ const LANES = 65_536;
 
 /** Float64 slots of a record: first its key, account × 65,536 + lane + 1, or 0 where empty; then the highest sequence used. */
 const SEQUENCE = 1;
-/** Int32 slots: id of the live order, 0 for none; the digest's last two words. */
+/** Int32 slot: id of the live order, 0 for none. */
 const ORDER = 4;
-const DIGEST_HIGH = 5;
-const DIGEST_LOW = 6;
 const LANE_FLOAT_SHIFT = 2;
 const LANE_INT_SHIFT = 3;
 
@@ -34,6 +29,7 @@ export class Lanes {
   sweepAt = LANE_SWEEP_MIN;
   #floats: Float64Array;
   #ints: Int32Array;
+  #digests: string[];
   #capacity: number;
 
   /** @param capacity a power of two. */
@@ -41,6 +37,7 @@ export class Lanes {
     this.#capacity = capacity;
     this.#floats = new Float64Array(capacity << LANE_FLOAT_SHIFT);
     this.#ints = new Int32Array(this.#floats.buffer);
+    this.#digests = new Array<string>(capacity).fill('');
   }
 
   /** Position of the lane's record; −1 when it has none. */
@@ -77,22 +74,15 @@ export class Lanes {
     this.#ints[(slot << LANE_INT_SHIFT) + ORDER] = id;
   }
 
-  /** Whether the digest may be that of the order which used the lane last. */
-  isOf(slot: number, digest: string): boolean {
-    const at = slot << LANE_INT_SHIFT;
-    return this.#ints[at + DIGEST_HIGH] === hexWord(digest, 50) && this.#ints[at + DIGEST_LOW] === hexWord(digest, 58);
+  /** Of the order that used the lane last. */
+  digest(slot: number): string {
+    return this.#digests[slot]!;
   }
 
-  /** Notes the order that uses the lane now. @param digest with prefix. */
+  /** Notes the order that uses the lane now. */
   use(slot: number, sequence: number, digest: string): void {
-    this.restore(slot, sequence, hexWord(digest, 50), hexWord(digest, 58));
-  }
-
-  restore(slot: number, sequence: number, digestHigh: number, digestLow: number): void {
-    const at = slot << LANE_INT_SHIFT;
     this.#floats[(slot << LANE_FLOAT_SHIFT) + SEQUENCE] = sequence;
-    this.#ints[at + DIGEST_HIGH] = digestHigh;
-    this.#ints[at + DIGEST_LOW] = digestLow;
+    this.#digests[slot] = digest;
   }
 
   /** Drops dead lanes when enough lanes have gathered. @param oldestSequence a new order's sequence is at least this. */
@@ -110,7 +100,7 @@ export class Lanes {
 
   /** The table as it is now. */
   copy(): LaneTable {
-    return new LaneTable(this.#floats.slice());
+    return new LaneTable(this.#floats.slice(), this.#digests.slice());
   }
 
   #insert(account: number, lane: number): number {
@@ -118,7 +108,7 @@ export class Lanes {
     let at = hash(account, lane) & mask;
     while (this.#floats[at << LANE_FLOAT_SHIFT] !== 0) at = (at + 1) & mask;
     this.#floats[at << LANE_FLOAT_SHIFT] = account * LANES + lane + 1;
-    this.restore(at, 0, 0, 0);
+    this.use(at, 0, '');
     this.setOrder(at, 0);
     return at;
   }
@@ -126,6 +116,7 @@ export class Lanes {
   #rebuild(capacity: number, pool: OrderPool, keep: (slot: number) => boolean): void {
     const floats = this.#floats;
     const ints = this.#ints;
+    const digests = this.#digests;
     const kept: number[] = [];
     for (let slot = 0; slot < this.#capacity; slot++) {
       if (floats[slot << LANE_FLOAT_SHIFT] !== 0 && keep(slot)) kept.push(slot);
@@ -133,13 +124,13 @@ export class Lanes {
     this.#capacity = capacity;
     this.#floats = new Float64Array(capacity << LANE_FLOAT_SHIFT);
     this.#ints = new Int32Array(this.#floats.buffer);
+    this.#digests = new Array<string>(capacity).fill('');
     this.count = kept.length;
     for (const from of kept) {
       const { account, lane } = laneOfKey(floats[from << LANE_FLOAT_SHIFT]!);
-      const at = from << LANE_INT_SHIFT;
       const to = this.#insert(account, lane);
-      this.restore(to, floats[(from << LANE_FLOAT_SHIFT) + SEQUENCE]!, ints[at + DIGEST_HIGH]!, ints[at + DIGEST_LOW]!);
-      const id = ints[at + ORDER]!;
+      this.use(to, floats[(from << LANE_FLOAT_SHIFT) + SEQUENCE]!, digests[from]!);
+      const id = ints[(from << LANE_INT_SHIFT) + ORDER]!;
       if (id === 0) continue;
       this.setOrder(to, id);
       pool.ints[(id << INT_SHIFT) + LANE_SLOT] = to;
@@ -151,10 +142,12 @@ export class Lanes {
 export class LaneTable {
   readonly #floats: Float64Array;
   readonly #ints: Int32Array;
+  readonly #digests: readonly string[];
 
-  constructor(floats: Float64Array) {
+  constructor(floats: Float64Array, digests: readonly string[]) {
     this.#floats = floats;
     this.#ints = new Int32Array(floats.buffer);
+    this.#digests = digests;
   }
 
   /**
@@ -199,12 +192,8 @@ export class LaneTable {
     return this.#ints[(slot << LANE_INT_SHIFT) + ORDER]!;
   }
 
-  digestHigh(slot: number): number {
-    return this.#ints[(slot << LANE_INT_SHIFT) + DIGEST_HIGH]!;
-  }
-
-  digestLow(slot: number): number {
-    return this.#ints[(slot << LANE_INT_SHIFT) + DIGEST_LOW]!;
+  digest(slot: number): string {
+    return this.#digests[slot]!;
   }
 }
 
@@ -218,14 +207,4 @@ function hash(account: number, lane: number): number {
   mixed ^= mixed >>> 15;
   mixed = Math.imul(mixed, 0x2c1b3c6d);
   return mixed ^ (mixed >>> 13);
-}
-
-/** Eight hex digits from `start` on, as an int32. */
-function hexWord(text: string, start: number): number {
-  let word = 0;
-  for (let index = start; index < start + 8; index++) {
-    const code = text.charCodeAt(index);
-    word = (word << 4) | ((code & 15) + (code >>> 6) * 9);
-  }
-  return word;
 }

@@ -139,7 +139,7 @@ export function findLiveOrder(state: EngineState, account: number, lane: number,
 }
 
 function isDuplicate(state: EngineState, ticket: OrderTicket, laneSlot: number): boolean {
-  return state.lanes.sequence(laneSlot) === ticket.orderSequence && state.lanes.isOf(laneSlot, ticket.digest);
+  return state.lanes.sequence(laneSlot) === ticket.orderSequence && state.lanes.digest(laneSlot) === ticket.digest;
 }
 
 function check(state: EngineState, ticket: OrderTicket, laneSlot: number, replaced: number): number {

@@ -17,6 +17,7 @@ import {
   SEALED,
   TRADED,
   TRIGGERED,
+  VOLUME,
 } from './event-sink.ts';
 import { AVAILABLE, LOCKED, PENDING_WITHDRAWAL, SETTLED, UNSETTLED_IN, UNSETTLED_OUT } from './ledger.ts';
 import type { EngineState } from './state.ts';
@@ -34,6 +35,8 @@ import {
   TRADE_SIZE,
   TRADE_TAKER_SIDE,
 } from './trades.ts';
+
+import { dayOf } from './volumes.ts';
 
 const STATUSES = ['filled', 'cancelled', 'expired'] as const;
 
@@ -79,6 +82,14 @@ function renderRecord(state: EngineState, position: number, placed: NewOrder | u
       return { kind: 'orderTriggered', account: accountOf(state, first), digest: pool.digests[first] as Hash };
     case SEALED:
       return { kind: 'batchSealed', batch: toSealedBatch(state, state.batches.at(-1)!) };
+    case VOLUME:
+      return {
+        kind: 'volumeCounted',
+        account: state.accounts.addresses[state.ledger.slotAccounts[first]!]!,
+        asset: state.ledger.slotAssets[first]!,
+        day: dayOf(state.nowMs),
+        volume: second as Quanta,
+      };
     case OBJECT:
       return sink.objects[first]!;
     default:

@@ -76,13 +76,16 @@ function accountOf(state: EngineState, order: number): number {
 /** The vault executed the trade at that position of the log: unsettled becomes settled. */
 export function settleTrade(state: EngineState, position: number): void {
   const { market, buyer, seller, base, notional, buyerFee, sellerFee } = postingsOf(state, position);
-  settleIn(state, buyer, market.base, base);
-  settleOut(state, buyer, market.quote, notional + buyerFee);
-  settleOut(state, seller, market.base, base);
-  settleIn(state, seller, market.quote, notional - sellerFee);
-  settleIn(state, FEE_ACCOUNT, market.quote, buyerFee + sellerFee);
-  state.volumes.note(state.ledger.slot(buyer, market.quote), notional);
-  state.volumes.note(state.ledger.slot(seller, market.quote), notional);
+  const { ledger, volumes } = state;
+  const buyerQuote = ledger.slot(buyer, market.quote);
+  const sellerQuote = ledger.slot(seller, market.quote);
+  settleIn(ledger, ledger.slot(buyer, market.base), base);
+  settleOut(ledger, buyerQuote, notional + buyerFee);
+  settleOut(ledger, ledger.slot(seller, market.base), base);
+  settleIn(ledger, sellerQuote, notional - sellerFee);
+  if (buyerFee + sellerFee > 0) settleIn(ledger, ledger.slot(FEE_ACCOUNT, market.quote), buyerFee + sellerFee);
+  volumes.note(buyerQuote, notional);
+  volumes.note(sellerQuote, notional);
 }
 
 /** The trade did not happen after all: everything it posted is taken back, on both sides. */
@@ -95,13 +98,12 @@ export function voidTrade(state: EngineState, trade: TradePostings): void {
   takeBack(state, FEE_ACCOUNT, market.quote, buyerFee + sellerFee);
 }
 
-function settleIn(state: EngineState, account: number, asset: number, amount: number): void {
-  if (amount === 0) return;
-  move(state.ledger, state.ledger.slot(account, asset), UNSETTLED_IN, -amount, SETTLED, amount);
+function settleIn(ledger: Ledger, slot: number, amount: number): void {
+  move(ledger, slot, UNSETTLED_IN, -amount, SETTLED, amount);
 }
 
-function settleOut(state: EngineState, account: number, asset: number, amount: number): void {
-  move(state.ledger, state.ledger.slot(account, asset), UNSETTLED_OUT, -amount, SETTLED, -amount);
+function settleOut(ledger: Ledger, slot: number, amount: number): void {
+  move(ledger, slot, UNSETTLED_OUT, -amount, SETTLED, -amount);
 }
 
 function giveBack(state: EngineState, account: number, asset: number, amount: number): void {

@@ -75,7 +75,6 @@ export class OrderTable {
     for (const slot of ORDER_FLOATS) out.number(floats[floatAt + slot]!);
     // Of others it is whatever the record's last use left there.
     if (state === STATE_RESTING) out.number(floats[floatAt + PRIORITY]!);
-    out.hex(this.digests[id]!);
     if ((flags & FLAG_SESSION_KEY) !== 0) out.hex(this.signers.get(id)!);
   }
 
@@ -91,8 +90,8 @@ export class OrderTable {
 const ORDER_INTS = [PRICE, FLAGS, MARKET, MAX_FEE_PPM, TRIGGER_PRICE] as const;
 const ORDER_FLOATS = [REMAINING, PLACED_AT, SIZE, FILLED, ORDER_SEQUENCE, EXPIRY, DUE] as const;
 
-/** Reads one order into a fresh record; lane and account are the caller's to set. */
-function readOrder(input: BinaryReader, { pool, markets }: EngineState): number {
+/** Reads one order into a fresh record; lane and account are the caller's to set. A live order's digest is its lane's. */
+function readOrder(input: BinaryReader, { pool, markets }: EngineState, digest: string): number {
   const id = pool.allocate();
   const { ints, floats } = pool;
   const at = id << INT_SHIFT;
@@ -103,7 +102,7 @@ function readOrder(input: BinaryReader, { pool, markets }: EngineState): number 
   for (const slot of ORDER_INTS) ints[at + slot] = input.uint32();
   for (const slot of ORDER_FLOATS) floats[floatAt + slot] = input.number();
   floats[floatAt + PRIORITY] = state === STATE_RESTING ? input.number() : 0;
-  pool.digests[id] = input.hex();
+  pool.digests[id] = digest;
   if ((ints[at + FLAGS]! & FLAG_SESSION_KEY) !== 0) pool.signers.set(id, input.hex());
   if (markets[ints[at + MARKET]!] === undefined) throw corrupt('an order names no known market');
   return id;
@@ -150,8 +149,7 @@ export function* writeLanes(out: BinaryWriter, lanes: LaneTable, accounts: numbe
       const slot = packed - lane * 2 ** 32;
       out.uint32(lane);
       out.number(lanes.sequence(slot));
-      out.uint32(lanes.digestHigh(slot));
-      out.uint32(lanes.digestLow(slot));
+      out.hex(lanes.digest(slot));
       const id = lanes.order(slot);
       out.flag(id !== 0);
       if (id !== 0) orders.write(out, id);
@@ -169,9 +167,11 @@ export function readLanes(input: BinaryReader, core: EngineState): number[] {
     for (let index = 0; index < count; index++) {
       const lane = input.uint32();
       const slot = lanes.open(account, lane, pool);
-      lanes.restore(slot, input.number(), input.uint32(), input.uint32());
+      const sequence = input.number();
+      const digest = input.hex();
+      lanes.use(slot, sequence, digest);
       if (!input.flag()) continue;
-      const id = readOrder(input, core);
+      const id = readOrder(input, core, digest);
       pool.ints[(id << INT_SHIFT) + ACCOUNT] = account;
       pool.ints[(id << INT_SHIFT) + LANE] = lane;
       pool.ints[(id << INT_SHIFT) + LANE_SLOT] = slot;
@@ -191,6 +191,7 @@ export function* writeDoneOrders(out: BinaryWriter, named: Int32Array, orders: O
   for (const id of done) {
     out.uint32(orders.ints[(id << INT_SHIFT) + ACCOUNT]!);
     out.uint32(orders.ints[(id << INT_SHIFT) + LANE]!);
+    out.hex(orders.digests[id]!);
     orders.write(out, id);
     if (++written % STEP === 0) yield;
   }
@@ -202,7 +203,7 @@ export function readDoneOrders(input: BinaryReader, core: EngineState, ids: numb
   for (let index = 0; index < count; index++) {
     const account = input.uint32();
     const lane = input.uint32();
-    const id = readOrder(input, core);
+    const id = readOrder(input, core, input.hex());
     const { ints } = core.pool;
     if (account >= core.accounts.count || ints[(id << INT_SHIFT) + STATE] !== STATE_DONE)
       throw corrupt('an order that trades name is neither live nor done');

@@ -44,10 +44,10 @@ import { readRules, writeRules } from './snapshot-rules.ts';
 import { EngineState } from './state.ts';
 
 const MAGIC = 0x53594c54;
-const FORMAT = 3;
+const FORMAT = 4;
 /** Bytes per order and per lane, roughly and rather more. */
-const ORDER_BYTES = 160;
-const LANE_BYTES = 24;
+const ORDER_BYTES = 128;
+const LANE_BYTES = 56;
 
 /** SHA-256 of the canonical bytes: equal exactly when the states are. */
 export function stateHash(engine: Engine): Hash {

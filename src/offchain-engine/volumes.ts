@@ -38,12 +38,14 @@ export class Volumes {
     this.#noted[slot]! += amount;
   }
 
-  /** What was noted since the last call, in order of first note; forgotten here. */
-  takeNoted(): { readonly slot: number; readonly amount: number }[] {
-    const taken = this.#slots.map((slot) => ({ slot, amount: this.#noted[slot]! }));
-    for (const { slot } of taken) this.#noted[slot] = 0;
+  /** Hands over what was noted since the last call, in order of first note, and forgets it. */
+  takeNoted(take: (slot: number, amount: number) => void): void {
+    for (const slot of this.#slots) {
+      const amount = this.#noted[slot]!;
+      this.#noted[slot] = 0;
+      take(slot, amount);
+    }
     this.#slots.length = 0;
-    return taken;
   }
 
   /** @returns the day's volume so far */
