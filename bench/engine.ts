@@ -6,7 +6,7 @@
  *   npm run bench:engine -- [--json] [--flow FILE] [--ops N] [--rounds N]
  *   npm run bench:engine -- --flat [--json] [--ops N]     one long run of the engine, 10 million operations unless told
  *
- * A flow is timed in pieces of 1,000 operations, each the best of the rounds, and their sum counts: on a machine that does
+ * A flow is timed in pieces of 200 operations, each the best of the rounds, and their sum counts: on a machine that does
  * other things too, all three are then measured while nobody interrupted them. What each is handed (commands as the decoder
  * makes them, the other's order objects) is made between the pieces. Latencies come from a pass of their own that times each
  * operation, the clock's own cost included (`clockNs`); what interrupts that pass is in its p99.9. `apply` also makes event

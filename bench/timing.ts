@@ -16,7 +16,7 @@ export function check(name: string, { expected }: Flow, runner: Runner): void {
   }
 }
 
-const PIECE = 1_000;
+const PIECE = 200;
 
 /** Time per piece of a flow, the best of the rounds. */
 export class Timing {
