@@ -4,6 +4,7 @@
  *
  *   npm run test:promises                every planted bug
  *   npm run test:promises -- P3 P7       those of some promises
+ *   npm run test:promises -- --services  those outside the contracts, for which nothing is compiled; --contracts for the others
  *
  * Works in a copy of the project, never in the work tree. First every test has to pass there unchanged. A bug counts as found when a test
  * named after its promise fails; a run that ends in any other way is reported as broken, since it shows nothing.
@@ -15,7 +16,7 @@ import { cp, mkdir, mkdtemp, readFile, rm, symlink, writeFile } from 'node:fs/pr
 import { tmpdir } from 'node:os';
 import { delimiter, dirname, join } from 'node:path';
 import { pathToFileURL } from 'node:url';
-import { promisify } from 'node:util';
+import { parseArgs, promisify } from 'node:util';
 import { PLANTED_BUGS, type PlantedBug, type PromiseName, TEST_OF_PROMISE } from './break-promises/planted-bugs.ts';
 import { PROJECT_DIRECTORY } from './run-command.ts';
 
@@ -98,7 +99,7 @@ async function tryBug(copy: string, bug: PlantedBug): Promise<Outcome> {
   const generated = join('src', 'chain', 'generated');
   try {
     await writeFile(path, plant(sound, bug));
-    if (isContract) await runTool(copy, 'node', ['scripts/generate-abis.ts']);
+    if (isContract) await runTool(copy, 'node', ['scripts/generate-abis.ts', '--deployed-only']);
     const { failed, trouble } = await runTest(copy, bug.promise);
     const found = failed.find((title) => title.startsWith(`${bug.promise}:`));
     if (found !== undefined) return done('found', found);
@@ -118,10 +119,19 @@ function firstLine(text: string): string {
 }
 
 function chosenBugs(args: readonly string[]): readonly PlantedBug[] {
-  const names = args.map((name) => name.toUpperCase());
+  const { values, positionals } = parseArgs({
+    args: [...args],
+    options: { services: { type: 'boolean' }, contracts: { type: 'boolean' } },
+    allowPositionals: true,
+  });
+  const names = positionals.map((name) => name.toUpperCase());
   const unknown = names.find((name) => !(name in TEST_OF_PROMISE));
   if (unknown !== undefined) throw new RangeError(`there is no promise ${unknown}; they are P1 to P10`);
-  return PLANTED_BUGS.filter(({ promise }) => names.length === 0 || names.includes(promise));
+  return PLANTED_BUGS.filter(({ promise, file }) => {
+    const isContract = file.endsWith('.sol');
+    const isWanted = (isContract && values.services !== true) || (!isContract && values.contracts !== true);
+    return isWanted && (names.length === 0 || names.includes(promise));
+  });
 }
 
 async function main(): Promise<void> {
