@@ -143,6 +143,24 @@ describe('no free options: what a user takes back binds settlement after GRACE',
     assert.equal(await lab.balance(alice, 1), 0);
   });
 
+  it('an exit asked for while two cancellations are under way: what was signed after both is cancelled by a third, in time', async () => {
+    const vault = await lab.as(alice);
+    const token = await lab.tokens[1]!.getAddress();
+    await vault['cancelAll']!();
+    await lab.advance(60);
+    await vault['cancelAll']!();
+    await lab.advance(60);
+    const order = await lab.order(alice);
+    await vault['requestExit']!(token);
+    assert.equal((await revertOf(vault['cancelAll']!()))?.name, 'CancellationPending');
+    await lab.advance(GRACE);
+    assert.equal(await outcome(order), 'settled');
+    assert.ok((await lab.now()) < Number(await lab.vault['exitAvailableAt']!(alice.address, token)));
+    await vault['cancelAll']!();
+    await lab.advance(GRACE);
+    assert.equal(await outcome(order), 'cancelled');
+  });
+
   it('an exit does not clear the header: cancelled orders stay cancelled, filled ones filled', async () => {
     const old = await lab.order(alice);
     const filled = await lab.order(alice, { sizeLots: 1 });
