@@ -45,6 +45,8 @@ export type SimulatedLife = {
   /** State of the engine and hash of the journal at the end: equal for equal seeds. */
   readonly stateHash: string;
   readonly journalHash: string;
+  /** Every command that was journaled. */
+  readonly journal: readonly SequencedCommand[];
   /** How often each kind of event was seen. */
   readonly events: ReadonlyMap<string, number>;
 };
@@ -125,6 +127,7 @@ class Simulation {
       acknowledged: this.#acknowledged.length,
       stateHash: ENGINE_FORM.stateHash(this.#shadow),
       journalHash: createHash('sha256').update(this.#position.hash).digest('hex').slice(0, 16),
+      journal: this.#commands,
       events: this.#ledger.seen,
     };
   }

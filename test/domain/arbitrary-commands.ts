@@ -137,7 +137,7 @@ const FIELDS: { readonly [Kind in Command['kind']]: { readonly [field: string]: 
   feesCollected: { ...chain, asset: uint, amount: uint },
 };
 
-export const COMMAND_KINDS = Object.keys(FIELDS) as Command['kind'][];
+export const COMMAND_KINDS = Object.keys(FIELDS) as readonly Command['kind'][];
 
 /** Commands of one kind. */
 export function commandOfKind(kind: Command['kind']): fc.Arbitrary<Command> {
