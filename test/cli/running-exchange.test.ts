@@ -60,6 +60,9 @@ describe('tallystick against a running exchange', function () {
     return ran.json();
   }
 
+  /** What the API answered to the order that rested first. */
+  const acknowledgement = (): string => join(directory.path(), 'acknowledgement.json');
+
   async function until<T>(what: string, look: () => Promise<T | undefined>): Promise<T> {
     const deadlineMs = performance.now() + PATIENCE_MS;
     for (;;) {
@@ -79,6 +82,7 @@ describe('tallystick against a running exchange', function () {
       done(['deposit', 'WETH', '5', '--wait'], ben),
     ]);
     const resting = await done(['order', 'sell', '2', 'WETH-USDC', '--price', '2500', '--post-only'], ben);
+    writeFileSync(acknowledgement(), JSON.stringify(resting));
     const book = await done(['book', 'WETH-USDC']);
     assert.deepEqual(book['asks'], [['2500', '2']]);
     const dry = await done(['order', 'buy', '1', 'WETH-USDC', '--price', '2500', '--dry-run'], ann);
@@ -113,8 +117,11 @@ describe('tallystick against a running exchange', function () {
     const file = join(directory.path(), 'journal.jsonl');
     const { stdout } = await tally(['journal']);
     writeFileSync(file, stdout);
-    const report = await done([...trust, '--journal', file]);
+    const report = await done([...trust, '--journal', file, '--receipt', acknowledgement()]);
     assert.equal(report['verdict'], 'ok');
+    const checks = report['checks'] as { name: string; made: number; failed: number }[];
+    const receipts = checks.find(({ name }) => name === 'receipts');
+    assert.deepEqual([receipts?.made, receipts?.failed], [1, 0]);
 
     const rows = readFileSync(file, 'utf8').trimEnd().split('\n');
     writeFileSync(file, [...rows.slice(0, 5), ...rows.slice(6)].join('\n'));
