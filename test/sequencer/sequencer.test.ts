@@ -230,6 +230,21 @@ describe('the sequencer', () => {
     });
   });
 
+  it('notices when its clock is set, also while no command comes', async () => {
+    const jumps: number[] = [];
+    let setBackMs = 0;
+    const led = await leader({
+      renewEveryMs: 20,
+      wall: { nowMs: () => Date.now() - setBackMs, monotonicMs: () => performance.now() },
+      onClockJump: ({ stepMs }) => jumps.push(stepMs),
+    });
+    await led.sequencer.submit(place(1), soon());
+    setBackMs = 3_600_000;
+    for (let waited = 0; jumps.length === 0 && waited < 5_000; waited += 20) await sleep(20);
+    assert.equal(Math.round((jumps[0] ?? 0) / 60_000), -60);
+    assert.equal(jumps.length, 1);
+  });
+
   it('goes on through the loss of its database connections', async () => {
     const { sequencer } = await leader();
     for (let round = 0; round < 5; round++) {

@@ -397,6 +397,8 @@ export class Sequencer<Engine extends LeadingEngine> {
 
   /** Every write renews the lease; this does it in quiet times. A database that is away is the next append's business. */
   #renew(): void {
+    // A clock that jumped ahead lets every command come too late, so that none would look at it.
+    this.#options.clock.now(this.#engine.nextDeadlineMs);
     if (performance.now() - this.#lastAppendMs < this.#renewEveryMs) return;
     this.#options.leadership.renew().catch((cause: unknown) => {
       if (cause instanceof ExchangeError && cause.code === 'LEADERSHIP_LOST') this.#fail(cause);
