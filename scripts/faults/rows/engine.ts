@@ -143,7 +143,7 @@ async function jumpClock(world: World, offsetMs: number): Promise<number> {
   await world.shiftClock(offsetMs);
   try {
     await until('the jump being reported', async () =>
-      engines.some(({ log }, index) => log().slice(logged[index]).includes('the clock jumped')),
+      engines.some(({ log }, index) => log().slice(logged[index]).includes('"stepMs"')),
     );
     await sleep(1_000);
   } finally {
