@@ -14,7 +14,7 @@ const soljsonPath = createRequire(import.meta.url).resolve('solc/soljson.js');
 const YUL_STEPS =
   'dhfoDgvulfnTUtnIf[xa[r]EscLMcCTUtTOntnfDIulLculVcul [j]Tpeulxa[rul]xa[r]cLgvifCTUca[r]LSsTFOtfDnca[r]Iulc]jul[jul] VcTOcul jul:fDnTOcu';
 
-/** Everything that is deployed is compiled together, and nothing else with it: tests and mocks must not change the vault's bytecode. */
+/** Of what is deployed. */
 const DEPLOYED = {
   version: '0.8.37',
   path: soljsonPath,
@@ -30,23 +30,31 @@ const DEPLOYED = {
 };
 
 /** The other pipeline, which takes a tenth of the time, is good enough for what only tests use. */
-const TESTING = { ...DEPLOYED, settings: { evmVersion: 'prague', optimizer: { enabled: true, runs: 200 } } };
+const TESTING = { ...DEPLOYED, settings: { evmVersion: 'prague' } };
 
-/** Libraries are tested as they are deployed; the token that the gas benchmark moves is compiled like the vault. */
-const AS_DEPLOYED = ['contracts/test/Libraries.t.sol'];
-const MEASURED = ['contracts/mocks/TestToken.sol'];
+/** Libraries are tested as they are deployed; the tokens that the gas benchmark moves, and the timelock, are compiled like the vault, but apart. */
+const LIKE_DEPLOYED = [
+  'contracts/VaultTimelock.sol',
+  'contracts/mocks/TestToken.sol',
+  'contracts/test/Libraries.t.sol',
+];
 
-const testFiles = globSync('contracts/{test,mocks}/**/*.sol', { cwd: import.meta.dirname })
+/**
+ * Each file that the vault does not import, with its compiler. What is left are the vault's own sources: the compiler numbers all files of a run
+ * together, and the order of the bytecode follows those numbers, so that this set must be the same whatever had to be compiled again.
+ */
+const apart = [
+  'contracts/VaultTimelock.sol',
+  ...globSync('contracts/{test,mocks}/**/*.sol', { cwd: import.meta.dirname }),
+]
   .map((file) => file.replaceAll('\\', '/'))
-  .filter((file) => !MEASURED.includes(file));
+  .map((file) => [file, { ...(LIKE_DEPLOYED.includes(file) ? DEPLOYED : TESTING) }] as const);
 
 export default defineConfig({
   plugins: [hardhatToolboxMochaEthers],
   solidity: {
     compilers: [DEPLOYED],
-    overrides: Object.fromEntries(
-      testFiles.map((file) => [file, AS_DEPLOYED.includes(file) ? { ...DEPLOYED } : { ...TESTING }]),
-    ),
+    overrides: Object.fromEntries(apart),
   },
   paths: {
     sources: 'contracts',
