@@ -16,6 +16,7 @@ import type { Caller, Credentials } from './auth/authenticate.ts';
 import type { MarketCatalogue } from './market-catalogue.ts';
 import type { RateLimits } from './rate-limits.ts';
 import type { ReadYourWrites } from './read-your-writes.ts';
+import type { DisconnectLeases } from './stream/disconnect-leases.ts';
 import type { OrderDesk } from './trading/order-desk.ts';
 import type { WithdrawalDesk } from './trading/withdrawal-desk.ts';
 
@@ -113,6 +114,7 @@ export type ApiContext = {
   readonly credentials: Credentials;
   readonly writes: ReadYourWrites;
   readonly desk: OrderDesk;
+  readonly disconnects: DisconnectLeases;
   readonly withdrawals: WithdrawalDesk;
   /** @throws ProblemError UNAUTHENTICATED or FORBIDDEN */
   readonly requireKey: (request: FastifyRequest, scope: ApiKeyScope) => Promise<Caller>;

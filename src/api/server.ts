@@ -29,6 +29,7 @@ import { ProblemError, sendProblem } from './problem.ts';
 import { limitRate, RateLimits } from './rate-limits.ts';
 import { ReadYourWrites } from './read-your-writes.ts';
 import { ROUTES } from './routes/index.ts';
+import { DisconnectLeases } from './stream/disconnect-leases.ts';
 import { closeSockets, registerStream } from './stream/register-stream.ts';
 import { parseStrictJson } from './strict-json.ts';
 import { OrderDesk } from './trading/order-desk.ts';
@@ -157,6 +158,12 @@ function createContext(dependencies: ApiDependencies): ApiContext {
     credentials,
     writes,
     desk: new OrderDesk(deskDependencies),
+    disconnects: new DisconnectLeases({
+      commands,
+      clock,
+      commandTimeoutMs,
+      onProblem: (message, cause) => dependencies.logger.warn({ err: cause }, message),
+    }),
     withdrawals: new WithdrawalDesk(deskDependencies),
     requireKey: (request, scope) => authenticateKey(signedRequestOf(request), scope, credentials),
     requireCanceller: async (request, scope) => {

@@ -78,7 +78,7 @@ export class Session {
     this.#connection.dispose();
     if (caller === undefined || !cancelOnDisconnect) return;
     try {
-      await this.#using.context.desk.cancelAll(caller.account, undefined);
+      await this.#using.context.disconnects.disarm(caller.account, true);
     } catch (error) {
       this.#using.logger.error({ err: error, account: caller.account }, 'cancel on disconnect failed');
     }
@@ -111,6 +111,10 @@ export class Session {
         return;
       case 'login': {
         const caller = await this.#login(message);
+        const { cancelOnDisconnect, caller: before } = this.#connection;
+        // What the socket was promised was for the account it spoke for.
+        if (cancelOnDisconnect && before !== undefined && before.account !== caller.account)
+          await this.#setCancelOnDisconnect(before, false);
         this.#connection.caller = caller;
         this.#ack(id, { account: toChecksum(caller.account), scopes: [...caller.scopes] });
         return;
@@ -134,9 +138,21 @@ export class Session {
         return;
       }
       case 'cancelOnDisconnect':
-        this.#requireScope('cancel');
-        this.#connection.cancelOnDisconnect = message.enabled;
+        await this.#setCancelOnDisconnect(this.#requireScope('cancel'), message.enabled);
         this.#ack(id, { enabled: message.enabled });
+    }
+  }
+
+  async #setCancelOnDisconnect({ account }: Caller, enabled: boolean): Promise<void> {
+    const connection = this.#connection;
+    if (connection.cancelOnDisconnect === enabled) return;
+    connection.cancelOnDisconnect = enabled;
+    try {
+      if (enabled) await this.#using.context.disconnects.arm(account);
+      else await this.#using.context.disconnects.disarm(account, false);
+    } catch (error) {
+      connection.cancelOnDisconnect = !enabled;
+      throw error;
     }
   }
 
