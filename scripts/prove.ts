@@ -40,7 +40,7 @@ export async function prove(contract: string): Promise<Proof> {
   const settings = { modelChecker, outputSelection: { '*': { '*': ['abi'] } } };
   const input = { language: 'Solidity', sources: { [file]: { content } }, settings };
   const { errors = [] } = JSON.parse(solc.compile(JSON.stringify(input))) as { errors?: readonly Message[] };
-  const proved = errors.filter(({ message }) => / check is safe!$/.test(message.trim())).length;
+  const proved = errors.filter(({ message }) => message.trim().endsWith(' check is safe!')).length;
   const open = errors
     .filter(({ severity, message }) => severity === 'error' || /happens? here|unsupported|not possible/i.test(message))
     .map(({ message, sourceLocation }) => {

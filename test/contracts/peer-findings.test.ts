@@ -353,7 +353,7 @@ describe('findings at other exchanges', () => {
     assert.equal(await refusal(lab.settleBytes(content, { key: mallory, epoch: 9 })), 'BadEngineSignature');
     await lab.settleBytes(content);
     const names = lab.vault.interface.fragments.flatMap((part) => ('name' in part ? [String(part.name)] : []));
-    assert.deepEqual(names.filter((name) => /EngineKey$/.test(name) && /^[a-z]/.test(name)).sort(), [
+    assert.deepEqual(names.filter((name) => name.endsWith('EngineKey') && /^[a-z]/.test(name)).sort(), [
       'registerEngineKey',
       'revokeEngineKey',
     ]);

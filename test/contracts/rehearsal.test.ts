@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { once } from 'node:events';
-import { createServer } from 'node:http';
+import { createServer, type IncomingMessage, type ServerResponse } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { localKey, type Rehearsed, rehearse } from '../../scripts/rehearse.ts';
 import { type LocalNode, startLocalNode } from '../../src/services/local-node.ts';
@@ -24,7 +24,7 @@ describe('npm run rehearse', function () {
 
   /** Rehearses through a node that answers some things in its own way. */
   const rehearseThrough = async (answer: (request: Request, honest: Answer) => Answer): Promise<Rehearsed> => {
-    const server = createServer(async (incoming, outgoing) => {
+    const relay = async (incoming: IncomingMessage, outgoing: ServerResponse): Promise<void> => {
       const body = Buffer.concat(await incoming.toArray()).toString('utf8');
       const forwarded = await fetch(node.rpcUrl, {
         method: 'POST',
@@ -34,6 +34,9 @@ describe('npm run rehearse', function () {
       const honest = (await forwarded.json()) as Answer;
       outgoing.setHeader('content-type', 'application/json');
       outgoing.end(JSON.stringify(answer(JSON.parse(body) as Request, honest)));
+    };
+    const server = createServer((incoming, outgoing) => {
+      relay(incoming, outgoing).catch((error: Error) => outgoing.destroy(error));
     });
     server.listen(0, '127.0.0.1');
     await once(server, 'listening');
