@@ -30,6 +30,7 @@ export class Lanes {
   #floats: Float64Array;
   #ints: Int32Array;
   #digests: string[];
+  #spare: Float64Array | undefined;
   #capacity: number;
 
   /** @param capacity a power of two. */
@@ -100,7 +101,16 @@ export class Lanes {
 
   /** The table as it is now. */
   copy(): LaneTable {
-    return new LaneTable(this.#floats.slice(), this.#digests.slice());
+    const spare = this.#spare;
+    this.#spare = undefined;
+    const floats = spare !== undefined && spare.length === this.#floats.length ? spare : this.#floats.slice();
+    if (floats === spare) floats.set(this.#floats);
+    return new LaneTable(floats, this.#digests.slice());
+  }
+
+  /** Takes a copy back that nobody reads any more, for the next one. */
+  takeBack(copy: LaneTable): void {
+    this.#spare = copy.floats;
   }
 
   #insert(account: number, lane: number): number {
@@ -140,12 +150,12 @@ export class Lanes {
 
 /** A copy of the table, to be read while the table itself goes on. */
 export class LaneTable {
-  readonly #floats: Float64Array;
+  readonly floats: Float64Array;
   readonly #ints: Int32Array;
   readonly #digests: readonly string[];
 
   constructor(floats: Float64Array, digests: readonly string[]) {
-    this.#floats = floats;
+    this.floats = floats;
     this.#ints = new Int32Array(floats.buffer);
     this.#digests = digests;
   }
@@ -155,7 +165,7 @@ export class LaneTable {
    * counting per account, then within each: the steps between are short, so that the caller can do something else.
    */
   *sorted(accounts: number): Generator<undefined, { order: Float64Array; ends: Int32Array }, undefined> {
-    const floats = this.#floats;
+    const floats = this.floats;
     const capacity = floats.length >>> LANE_FLOAT_SHIFT;
     const ends = new Int32Array(accounts);
     let count = 0;
@@ -185,7 +195,7 @@ export class LaneTable {
   }
 
   sequence(slot: number): number {
-    return this.#floats[(slot << LANE_FLOAT_SHIFT) + SEQUENCE]!;
+    return this.floats[(slot << LANE_FLOAT_SHIFT) + SEQUENCE]!;
   }
 
   order(slot: number): number {

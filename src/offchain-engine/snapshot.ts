@@ -79,7 +79,7 @@ export function encodeInSteps({ core }: Engine): Generator<undefined, Uint8Array
   writeWithdrawalLanes(out, core);
   writeSwitches(out, core);
   writeRules(out, core);
-  return encodeTables(out, {
+  const tables = {
     accounts: accounts.count,
     balances: {
       accounts: ledger.slotAccounts,
@@ -91,7 +91,8 @@ export function encodeInSteps({ core }: Engine): Generator<undefined, Uint8Array
     trades: new TradeTable(core.trades),
     triggered: [...core.triggered],
     batches: [...core.batches],
-  });
+  };
+  return encodeTables(out, core, tables);
 }
 
 type Tables = {
@@ -106,6 +107,7 @@ type Tables = {
 
 function* encodeTables(
   out: BinaryWriter,
+  core: EngineState,
   { accounts, balances, lanes, orders, trades, triggered, batches }: Tables,
 ): Generator<undefined, Uint8Array, undefined> {
   yield;
@@ -116,6 +118,8 @@ function* encodeTables(
   out.uint32(triggered.length);
   for (const id of triggered) out.uint32(orders.positionOf(id));
   writeBatches(out, batches);
+  core.lanes.takeBack(lanes);
+  core.pool.takeBack(orders.ints.buffer as ArrayBuffer);
   return out.finish();
 }
 

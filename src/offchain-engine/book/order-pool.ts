@@ -100,6 +100,7 @@ export class OrderPool {
   /** Ids given out and not released. */
   used = 0;
   #bytes: Uint8Array;
+  #spare: ArrayBuffer | undefined;
   #capacity: number;
   /** Ids above this were never given out. Id 0 means "none". */
   #highest = 0;
@@ -140,9 +141,19 @@ export class OrderPool {
     this.#free = id;
   }
 
-  /** The records of all ids given out so far, as they are now. */
+  /** The records of all ids given out so far, as they are now; the buffer may be longer. */
   copy(): ArrayBuffer {
-    return this.#bytes.buffer.slice(0, (this.#highest + 1) << 7) as ArrayBuffer;
+    const used = this.#bytes.subarray(0, (this.#highest + 1) << 7);
+    const spare = this.#spare;
+    this.#spare = undefined;
+    const buffer = spare !== undefined && spare.byteLength >= used.length ? spare : new ArrayBuffer(this.#bytes.length);
+    new Uint8Array(buffer).set(used);
+    return buffer;
+  }
+
+  /** Takes a copy back that nobody reads any more, for the next one: fresh memory costs more than copying into it. */
+  takeBack(copy: ArrayBuffer): void {
+    this.#spare = copy;
   }
 
   #grow(): void {
