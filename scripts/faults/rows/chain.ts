@@ -10,12 +10,16 @@ import { until, type World } from '../world.ts';
 export const CHAIN_FAULTS: readonly Fault[] = [
   chainFault('reorg 1 deep, empty', (world) => reorganise(world, 1)),
   chainFault('reorg 3 deep, empty', (world) => reorganise(world, 3)),
-  chainFault('reorg 3 deep, its transactions back in the pool', async (world) => {
-    const transactions = await ourTransactionsSince(world, (await headOf(world)) - 2);
-    await reorganise(world, 3);
-    // What a real node does, and the local one does not. Those that a block took again meanwhile are refused.
-    for (const raw of transactions) await world.rpc.request('eth_sendRawTransaction', [raw]).catch(() => undefined);
-  }),
+  {
+    ...chainFault('reorg 3 deep, its transactions back in the pool', async (world) => {
+      const transactions = await ourTransactionsSince(world, (await headOf(world)) - 2);
+      await reorganise(world, 3);
+      // What a real node does, and the local one does not. Those that a block took again meanwhile are refused.
+      for (const raw of transactions) await world.rpc.request('eth_sendRawTransaction', [raw]).catch(() => undefined);
+    }),
+    // It asks the database for them.
+    parts: ['node', 'postgres'],
+  },
   chainFault('reorg with a conflicting transaction of the same nonce', async (world) => {
     const before = (await headOf(world)) - 2;
     const used = await world.rpc.request('eth_getTransactionCount', [

@@ -36,8 +36,8 @@ export const ENGINE_FAULTS: readonly Fault[] = [
   engineFault('journal tail torn', ['engine', 'postgres'], (world) => damageTail(world, 'torn'), true),
   engineFault('journal tail flipped', ['engine', 'postgres'], (world) => damageTail(world, 'flipped'), true),
   engineFault('snapshots corrupt', ['engine', 'postgres'], corruptSnapshots),
-  engineFault('clock jumps an hour ahead, and back', ['engine'], (world) => jumpClock(world, HOUR_MS)),
-  engineFault('clock jumps an hour back, and ahead', ['engine'], (world) => jumpClock(world, -HOUR_MS)),
+  engineFault('clock jumps an hour ahead, and back', ['engine'], (world) => jumpClock(world, HOUR_MS), true),
+  engineFault('clock jumps an hour back, and ahead', ['engine'], (world) => jumpClock(world, -HOUR_MS), true),
 ];
 
 function engineFault(name: string, parts: readonly Part[], inject: Fault['inject'], alone = false): Fault {
