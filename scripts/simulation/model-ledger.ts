@@ -157,6 +157,8 @@ export class ModelLedger {
     assert.equal(trade.price, maker.order.priceTicks, 'a trade is made at the maker’s price');
     const [buy, sell] = taker.order.side === 'buy' ? [taker, maker] : [maker, taker];
     assert.ok(sell.order.priceTicks <= trade.price && trade.price <= buy.order.priceTicks, 'a trade beyond a limit');
+    for (const { order } of [taker, maker])
+      assert.ok(order.expiry * 1_000 > timestampMs, `order ${order.digest} was matched after its expiry`);
     for (const [side, order, charged] of [
       ['takerFeePpm', taker.order, trade.taker.feePpm],
       ['makerFeePpm', maker.order, trade.maker.feePpm],
