@@ -159,7 +159,9 @@ abstract contract Governance is VaultStorage, IVaultGovernance {
             _standbyNext = next + 1;
         }
         _engine.key = successor;
-        uint64 epoch = _progress.epoch() + 1;
+        uint64 epoch = _progress.epoch();
+        // The last epoch serves all later keys: the active key alone still keeps the others out.
+        if (epoch < EPOCH_MAX) ++epoch;
         _progress = _progress.withEpoch(epoch);
         emit EngineKeyRevoked(_nextEvent(), key, successor, epoch);
     }

@@ -120,8 +120,10 @@ abstract contract Settlement is Withdrawals, IVaultSettlement {
         }
         if (batch.parent != parent) revert WrongParent(parent, batch.parent);
         if (batch.epoch < progress.epoch()) revert StaleEpoch(progress.epoch(), batch.epoch);
-        // Nobody, not even with a stolen key, can use the epochs up.
-        if (batch.epoch > progress.epoch() + EPOCH_STEP_MAX) revert EpochTooFar(progress.epoch(), batch.epoch);
+        // Nobody, not even with a stolen key, uses the epochs up: that would take millions of batches.
+        if (batch.epoch > progress.epoch() + EPOCH_STEP_MAX || batch.epoch > EPOCH_MAX) {
+            revert EpochTooFar(progress.epoch(), batch.epoch);
+        }
         bytes32 contentHash = _hashContent(content);
         bytes32 separator = domainSeparator();
         Engine memory engine = _engine;

@@ -81,7 +81,9 @@ abstract contract VaultStorage is IVaultParameters {
     /// @dev No order lives longer, from its sequence's time to its expiry.
     uint256 internal constant ORDER_LIFE = 30 days;
     /// @dev How far a batch's epoch may lie above the one before it.
-    uint256 internal constant EPOCH_STEP_MAX = 1 << 16;
+    uint256 internal constant EPOCH_STEP_MAX = 1_024;
+    /// @dev The word of the vault's progress holds no higher one.
+    uint256 internal constant EPOCH_MAX = type(uint32).max;
     /// @dev How far a sequence may lie ahead of the block's time.
     uint256 internal constant SEQUENCE_AHEAD = 2 minutes;
     uint256 internal constant BOOKED_MAX = 1 << 53;

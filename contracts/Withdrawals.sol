@@ -176,7 +176,8 @@ abstract contract Withdrawals is VaultStorage {
             )
         );
         if (w.isContractWallet) {
-            Transfers.ensureGas(WALLET_GAS);
+            // Copying the signature into the call must not be paid from the wallet's grant.
+            Transfers.ensureGas(WALLET_GAS + 8 * w.signature.length);
             return Signatures.accepts(w.account, digest, w.signature, WALLET_GAS);
         }
         bytes memory signature = w.signature;

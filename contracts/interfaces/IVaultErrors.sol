@@ -22,7 +22,7 @@ interface IVaultErrors {
     error WrongParent(bytes32 expected, bytes32 given);
     /// @notice The batch was signed in a reign that is over.
     error StaleEpoch(uint64 stored, uint64 given);
-    /// @notice The batch's epoch lies more than 65,536 above the one before it.
+    /// @notice The batch's epoch lies more than 1,024 above the one before it.
     error EpochTooFar(uint64 stored, uint64 given);
     /// @notice The batch was not signed by the active engine key. `recovered` is zero when nothing could be recovered.
     error BadEngineSignature(address expected, address recovered);

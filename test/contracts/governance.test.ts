@@ -18,6 +18,8 @@ import {
 
 const DAY = 86_400;
 const ALL_MARKETS = 1n << 255n;
+/** Of the vault's word of progress, whose second 32 bits are the epoch; docs/contracts-reference.md has the layout. */
+const PROGRESS_SLOT = 1;
 
 describe('governance and keys', () => {
   const [alice, bob, key, thief] = ['alice', 'bob', 'key', 'thief'].map(createUser) as [
@@ -186,6 +188,22 @@ describe('governance and keys', () => {
     assert.equal(await refusal(guardian['revokeEngineKey']!()), 'NoEngineKey');
     await lab.vault['registerEngineKey']!(bob.address);
     await lab.settleBytes(new Uint8Array(9), { key: bob, epoch: 3 });
+  });
+
+  it('engine key stolen: in the last epoch there is the key is revoked all the same, and the next one settles on', async () => {
+    await lab.vault['registerEngineKey']!(bob.address);
+    const last = 2 ** 32 - 1;
+    const { networkHelpers } = lab.connection;
+    const vault = await lab.vault.getAddress();
+    const progress = BigInt(await networkHelpers.getStorageAt(vault, PROGRESS_SLOT));
+    const exhausted = (progress & ~(0xffffffffn << 32n)) | (BigInt(last) << 32n);
+    await networkHelpers.setStorageAt(vault, PROGRESS_SLOT, exhausted);
+    assert.equal((await lab.inspect([])).epoch, BigInt(last));
+    assert.equal(await refusal(lab.settleBytes(new Uint8Array(9), { epoch: last + 1 })), 'EpochTooFar');
+    await guardian['revokeEngineKey']!();
+    assert.equal((await lab.inspect([])).epoch, BigInt(last));
+    assert.equal(await refusal(lab.settleBytes(new Uint8Array(9), { epoch: last })), 'BadEngineSignature');
+    await lab.settleBytes(new Uint8Array(9), { key: bob, epoch: last });
   });
 
   it('engine key stolen: loss ≤ what users signed', async () => {
