@@ -20,9 +20,12 @@ export type Frozen = ReadonlyMap<number, number>;
 
 const ASSETS_MAX = 65_536;
 
-/** Releases all that is frozen. @returns what was */
+/**
+ * Releases all that is frozen, by account and asset: balances are told in order of first touch, and an engine restored from
+ * a snapshot no longer knows in which order they were frozen. @returns what was
+ */
 export function thaw(state: EngineState): Frozen {
-  const before = new Map(state.frozen);
+  const before = new Map([...state.frozen].sort((a, b) => a[0] - b[0]));
   for (const [key, amount] of before) state.ledger.unlock(slotOf(state, key), amount);
   state.frozen.clear();
   return before;

@@ -44,6 +44,11 @@ describe('simulated lives of the exchange', function () {
   // Seeds that found something, with as many steps as it took; what they found is said beside them.
   const FOUND: readonly (readonly [seed: number, steps: number, what: string])[] = [
     [65, 120, 'a damaged index in a snapshot made recovery ask for all memory there is'],
+    [
+      712,
+      120,
+      'after a recovery, frozen proceeds were released in another order, and balances were told in another order',
+    ],
   ];
   for (const [seed, steps, what] of FOUND)
     it(`hold for seed ${seed}: ${what}`, async () => {
