@@ -1,7 +1,6 @@
 /** A service as a process of its own under a supervisor, which starts it again whenever it ends, as production does. */
 import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { setTimeout as sleep } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
 import { whenThisProcessDies } from '../../src/services/parent-watch.ts';
 
@@ -41,10 +40,11 @@ export function superviseService(service: string, environment: Readonly<Record<s
     started.stderr.on('data', (chunk: Buffer) => {
       log = (log + chunk.toString()).slice(-LOG_CHARACTERS_MAX);
     });
-    started.once('exit', async () => {
+    started.once('exit', () => {
       endWatch();
-      await sleep(RESTART_AFTER_MS);
-      if (wanted && child === started) start();
+      setTimeout(() => {
+        if (wanted && child === started) start();
+      }, RESTART_AFTER_MS);
     });
   };
   const kill = async (): Promise<void> => {

@@ -38,7 +38,7 @@ export class Lanes {
     this.#capacity = capacity;
     this.#floats = new Float64Array(capacity << LANE_FLOAT_SHIFT);
     this.#ints = new Int32Array(this.#floats.buffer);
-    this.#digests = new Array<string>(capacity).fill('');
+    this.#digests = noDigests(capacity);
   }
 
   /** Position of the lane's record; −1 when it has none. */
@@ -134,7 +134,7 @@ export class Lanes {
     this.#capacity = capacity;
     this.#floats = new Float64Array(capacity << LANE_FLOAT_SHIFT);
     this.#ints = new Int32Array(this.#floats.buffer);
-    this.#digests = new Array<string>(capacity).fill('');
+    this.#digests = noDigests(capacity);
     this.count = kept.length;
     for (const from of kept) {
       const { account, lane } = laneOfKey(floats[from << LANE_FLOAT_SHIFT]!);
@@ -205,6 +205,11 @@ export class LaneTable {
   digest(slot: number): string {
     return this.#digests[slot]!;
   }
+}
+
+/** Filled from the front, so that the engine stores it as a plain row of strings. */
+function noDigests(capacity: number): string[] {
+  return Array.from({ length: capacity }, () => '');
 }
 
 function laneOfKey(key: number): { account: number; lane: number } {
