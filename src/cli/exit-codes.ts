@@ -37,6 +37,8 @@ export class UsageError extends Error {
 export type Explained = {
   readonly exitCode: number;
   readonly code: string;
+  /** The engine's reason for refusing an order or a withdrawal, such as `withdrawals_halted`; the message says it in words. */
+  readonly reason?: string;
   readonly message: string;
   readonly retryable: boolean;
   readonly docsUrl: string | undefined;
@@ -66,8 +68,10 @@ export function explainError(error: unknown): Explained {
     return { exitCode: EXIT.usage, code: 'USAGE', message: error.message, retryable: false, docsUrl: undefined };
   }
   if (error instanceof TallystickError) {
-    const { code, shortMessage, retryable, docsUrl } = error;
-    return { exitCode: exitCodeOf(code, retryable), code, message: shortMessage, retryable, docsUrl };
+    const { code, shortMessage: message, retryable, docsUrl } = error;
+    const explained = { exitCode: exitCodeOf(code, retryable), code, message, retryable, docsUrl };
+    const { reason } = error.details;
+    return typeof reason === 'string' ? { ...explained, reason } : explained;
   }
   if (error instanceof ExchangeError) {
     const { code, message, retryable } = error;

@@ -41,10 +41,12 @@ export class Terminal {
   }
 
   fail(error: Explained): void {
-    const { exitCode, code, message, retryable, docsUrl } = error;
-    if (this.json) process.stdout.write(`${toJson({ ok: false, error: { code, message, retryable, docsUrl } })}\n`);
+    const { exitCode, code, reason, message, retryable, docsUrl } = error;
+    if (this.json)
+      process.stdout.write(`${toJson({ ok: false, error: { code, reason, message, retryable, docsUrl } })}\n`);
+    const why = reason === undefined ? '' : ` (${reason})`;
     const more = docsUrl === undefined ? '' : `\n  ${docsUrl}`;
-    process.stderr.write(`${styled('red', 'error', process.stderr)} ${code}: ${message}${more}\n`);
+    process.stderr.write(`${styled('red', 'error', process.stderr)} ${code}: ${message}${why}${more}\n`);
     this.exitCode = exitCode;
   }
 }

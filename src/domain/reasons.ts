@@ -70,7 +70,7 @@ export const WITHDRAWAL_REJECT_REASONS = {
   not_settled_yet: 'Part of the balance comes from trades that are not settled yet; withdraw less or wait.',
   bad_recipient: 'The recipient must not be zero, the vault or a token.',
   withdrawals_halted:
-    'Withdrawals are halted while a difference between ledger and vault is looked into; exits on chain stay open.',
+    'Withdrawals are halted while a difference between ledger and vault is looked into; try later, or exit on chain.',
   exit_pending: 'The account has asked to exit with this asset.',
   account_in_deficit: 'The account is in deficit after a voided trade.',
   too_many_pending: 'The account has too many pending withdrawals.',

@@ -237,7 +237,10 @@ describe('tallystick against a running exchange', function () {
     assert.ok(halted.includes(account), halted);
     const refused = await tally(['withdraw', 'USDC', '1'], ann);
     assert.equal(refused.code, 4);
-    assert.match(refused.stderr, /withdrawals_halted/);
+    assert.match(
+      refused.stderr,
+      /WITHDRAWAL_REJECTED: Withdrawals are halted .*exit on chain\. \(withdrawals_halted\)/,
+    );
     const incidents = (await done(['operator', 'incidents'])) as unknown as { id: number; kind: string }[];
     assert.ok(incidents.length > 0 && incidents.every(({ kind }) => kind === 'drift'));
 
