@@ -133,22 +133,28 @@ function find(pattern: string, exclude: readonly string[] = []): string[] {
 }
 
 /** What needs a whole exchange in processes of its own, mostly waiting for it. */
-const WHOLE_EXCHANGE = 'test/{cli,demo,faults,promises,readme,sdk,services,web}/**/*.test.ts';
+const WHOLE_EXCHANGE = 'test/{cli,demo,promises,readme,sdk,services,web}/**/*.test.ts';
+/** What injects faults into one. */
+const FAULTS = 'test/faults/**/*.test.ts';
 
 const runTests = (files: readonly string[], hold: boolean): Promise<TestCounts> =>
   runMocha(['mocha', '--reporter', REPORTER, ...files], { hold });
 
 /**
- * Two lanes side by side, since no runner keeps two cores busy: compiling the contracts alone takes minutes of one. The first lane's output comes
- * when its runner has ended.
+ * Side by side, since no runner keeps two cores busy: compiling the contracts alone takes minutes of one. The output of all but the longest
+ * comes when its runner has ended.
  */
-function planLanes(): readonly (readonly Step[])[] {
-  const whole = new Set(find(WHOLE_EXCHANGE));
-  const parts = find('test/**/*.test.ts', ['test/contracts/**']).filter((path) => !whole.has(path));
-  return [
-    [...planContractSteps(), { name: 'Tests: parts', run: () => runTests(parts, true) }],
-    [planChecks(), { name: 'Tests: whole exchange', run: () => runTests([...whole], false) }],
-  ];
+async function runSideBySide(runAll: (steps: readonly Step[]) => Promise<void>): Promise<void> {
+  const whole = find(WHOLE_EXCHANGE);
+  const faults = find(FAULTS);
+  const others = new Set([...whole, ...faults]);
+  const parts = find('test/**/*.test.ts', ['test/contracts/**']).filter((path) => !others.has(path));
+  const contracts = runAll(planContractSteps());
+  await Promise.all([
+    runAll([planChecks(), { name: 'Tests: whole exchange', run: () => runTests(whole, false) }]),
+    contracts.then(() => runAll([{ name: 'Tests: parts', run: () => runTests(parts, true) }])),
+    contracts.then(() => runAll([{ name: 'Tests: faults', run: () => runTests(faults, true) }])),
+  ]);
 }
 
 function planSetUp(): Step {
@@ -201,7 +207,7 @@ async function main(): Promise<void> {
     }
   };
   await runAll([planSetUp()]);
-  await Promise.all(planLanes().map(runAll));
+  await runSideBySide(runAll);
   console.log(`\n━━ Summary (${Math.round((performance.now() - startMs) / 1_000)} s)\n\n${lines.join('\n')}\n`);
   const failures = total.failures ?? [];
   if (failures.length > 0) console.log(`Failed:\n${failures.map((failed) => `  ✘ ${failed}`).join('\n')}\n`);
