@@ -235,12 +235,13 @@ describe('tallystick against a running exchange', function () {
     await done(['deposit', 'USDC', '10'], ben);
     const halted = await until('drift is found', async () => (await statusOf()).withdrawalsHalted ?? undefined);
     assert.ok(halted.includes(account), halted);
-    const refused = await tally(['withdraw', 'USDC', '1'], ann);
+    const refused = await tally(['withdraw', 'USDC', '1', '--json'], ann);
     assert.equal(refused.code, 4);
     assert.match(
       refused.stderr,
       /WITHDRAWAL_REJECTED: Withdrawals are halted .*exit on chain\. \(withdrawals_halted\)/,
     );
+    assert.equal((refused.json()['error'] as { reason?: string }).reason, 'withdrawals_halted');
     const incidents = (await done(['operator', 'incidents'])) as unknown as { id: number; kind: string }[];
     assert.ok(incidents.length > 0 && incidents.every(({ kind }) => kind === 'drift'));
 
