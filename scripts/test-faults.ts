@@ -6,7 +6,7 @@
  *   npm run test:faults -- --only Redis,chain        only rows whose name starts so; `--only none --seeds 10` for combinations alone
  *   npm run test:faults -- --kills 200               engine processes killed, stopped and cut off while they trade
  *   --seed N                                         the first seed; 1 when absent
- *   --json                                           nothing but the last line, which is JSON in any case
+ *   --json                                           progress on standard error; the last line is JSON in any case
  *
  * Ends with exit code 1 when anything was lost, happened twice, drifted, or did not come back.
  */
@@ -25,7 +25,9 @@ const { values } = parseArgs({
   },
 });
 const say = (line: string): void => {
-  if (!values.json) console.log(line);
+  // Progress in any case; standard output holds only the report then.
+  if (values.json) console.error(line);
+  else console.log(line);
 };
 const [kills, seeds, seed] = [Number(values.kills ?? 0), Number(values.seeds), Number(values.seed)];
 if (![kills, seeds, seed].every((number) => Number.isSafeInteger(number) && number >= 0)) {
