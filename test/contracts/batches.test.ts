@@ -2,12 +2,12 @@ import assert from 'node:assert/strict';
 import type { Contract } from 'ethers';
 import { encodeBatchContent } from '../../src/chain/batch-codec.ts';
 import type { Hash } from '../../src/domain/units.ts';
+import { undoAfterEach } from './support/lab-tests.ts';
 import { ASSETS, createUser, type LabUser, PLENTY, revertOf, VaultLab } from './support/vault-lab.ts';
 
 describe('batches', () => {
   const [alice, bob] = ['alice', 'bob'].map(createUser) as [LabUser, LabUser];
   let lab: VaultLab;
-  let undo: () => Promise<void>;
 
   const good = async (): Promise<Uint8Array> => {
     const [taker, maker] = [await lab.order(alice), await lab.order(bob, { side: 'sell' })];
@@ -25,15 +25,7 @@ describe('batches', () => {
     lab = await VaultLab.create();
     for (const user of [alice, bob]) for (const asset of [0, 1, 2]) await lab.fund(user, asset, PLENTY);
   });
-  beforeEach(async () => {
-    const snapshot = await lab.connection.networkHelpers.takeSnapshot();
-    const { batchId, parent, sequence } = lab;
-    undo = async () => {
-      await snapshot.restore();
-      Object.assign(lab, { batchId, parent, sequence });
-    };
-  });
-  afterEach(() => undo());
+  undoAfterEach(() => lab);
 
   it('id duplicated, gapped, reordered', async () => {
     const content = await good();

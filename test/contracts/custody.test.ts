@@ -2,7 +2,8 @@ import assert from 'node:assert/strict';
 import { type Contract, Signature, TypedDataEncoder } from 'ethers';
 import { decodeSkips } from '../../src/chain/vault-events.ts';
 import type { Address, Quanta } from '../../src/domain/units.ts';
-import { createUser, EXIT_DELAY, type LabUser, revertOf, signLong, VaultLab } from './support/vault-lab.ts';
+import { listHostileToken, refusalOf, undoAfterEach } from './support/lab-tests.ts';
+import { createUser, EXIT_DELAY, type LabUser, signLong, VaultLab } from './support/vault-lab.ts';
 
 const MAX = 2n ** 256n - 1n;
 const quanta = (amount: number): Quanta => amount as Quanta;
@@ -11,22 +12,11 @@ describe('custody', () => {
   const [alice, bob, signer] = ['alice', 'bob', 'wallet signer'].map(createUser) as [LabUser, LabUser, LabUser];
   const stranger = createUser('stranger');
   let lab: VaultLab;
-  let undo: () => Promise<void>;
 
-  /** A hostile token, listed as the next asset, and 10^6 of it approved by alice. */
-  const list = async (source: string, args: readonly unknown[] = [], quantum = 1n): Promise<Contract> => {
-    const token = await lab.deploy(`mocks/HostileTokens.sol/${source}`, args);
-    await lab.listAsset(token, quantum, 1, { decimals: 18, symbol: 'BAD' });
-    lab.tokens.push(token);
-    lab.assets.push({ symbol: 'BAD', decimals: 18, quantum, kind: source });
-    await token['mint']!(alice.address, 10n ** 24n);
-    const vault = await lab.as(alice);
-    await (token.connect(vault.runner) as Contract)['approve']!(vault.target, MAX);
-    return token;
-  };
+  const list = (source: string, args: readonly unknown[] = [], quantum = 1n) =>
+    listHostileToken(lab, alice, source, args, quantum);
   const deposit = async (token: Contract, amount: bigint | number, user = alice) =>
     (await lab.as(user))['deposit']!(await token.getAddress(), amount, user.address);
-  const refusal = async (call: Promise<unknown>) => (await revertOf(call))?.name;
   const outcome = async (withdrawal: Awaited<ReturnType<VaultLab['withdrawal']>>) =>
     (await lab.settle({ withdrawals: [withdrawal] })).withdrawals[0]?.reason;
   const approveUsdc = async (user: LabUser): Promise<Contract> => {
@@ -41,18 +31,7 @@ describe('custody', () => {
     lab = await VaultLab.create();
     for (const user of [alice, bob]) for (const asset of [0, 1]) await lab.fund(user, asset, 10 ** 9);
   });
-  beforeEach(async () => {
-    const snapshot = await lab.connection.networkHelpers.takeSnapshot();
-    const { batchId, parent, sequence } = lab;
-    const { length } = lab.tokens;
-    undo = async () => {
-      await snapshot.restore();
-      lab.tokens.length = length;
-      lab.assets.length = length;
-      Object.assign(lab, { batchId, parent, sequence });
-    };
-  });
-  afterEach(() => undo());
+  undoAfterEach(() => lab);
 
   describe('deposits', () => {
     it('I12: credits the beneficiary with exactly what was received', async () => {
@@ -62,7 +41,7 @@ describe('custody', () => {
     });
 
     it('fee on transfer', async () => {
-      assert.equal(await refusal(deposit(await list('FeeOnTransferToken'), 1_000)), 'ReceivedOther');
+      assert.equal(await refusalOf(deposit(await list('FeeOnTransferToken'), 1_000)), 'ReceivedOther');
     });
 
     it('rebasing: shows as a difference between books and holdings, never as anyone’s balance', async () => {
@@ -87,7 +66,7 @@ describe('custody', () => {
       const token = await list('MoodyToken', [18]);
       for (const mood of [1, 2, 5, 4]) {
         await token['setMood']!(mood);
-        assert.equal(await refusal(deposit(token, 1_000)), 'TransferFailed', `mood ${mood}`);
+        assert.equal(await refusalOf(deposit(token, 1_000)), 'TransferFailed', `mood ${mood}`);
       }
       await token['setMood']!(0);
       await deposit(token, 1_000);
@@ -100,8 +79,8 @@ describe('custody', () => {
         await token['mint']!(alice.address, quantum * 10n);
         const vault = await lab.as(alice);
         await (token.connect(vault.runner) as Contract)['approve']!(vault.target, MAX);
-        if (quantum > 1n) assert.equal(await refusal(deposit(token, quantum + 1n)), 'NotWholeQuanta');
-        assert.equal(await refusal(deposit(token, 0)), 'DepositTooSmall');
+        if (quantum > 1n) assert.equal(await refusalOf(deposit(token, quantum + 1n)), 'NotWholeQuanta');
+        assert.equal(await refusalOf(deposit(token, 0)), 'DepositTooSmall');
         const before = await lab.balance(alice, index);
         await deposit(token, quantum * 3n);
         assert.equal(await lab.balance(alice, index), before + 3);
@@ -110,7 +89,7 @@ describe('custody', () => {
 
     it('reverts on zero: nothing is deposited, and a withdrawal that the fee eats up fails alone', async () => {
       const token = await list('MoodyToken', [18]);
-      assert.equal(await refusal(deposit(token, 0)), 'DepositTooSmall');
+      assert.equal(await refusalOf(deposit(token, 0)), 'DepositTooSmall');
       await deposit(token, 1_000);
       const asset = lab.tokens.length - 1;
       const all = await lab.withdrawal(alice, { asset, amount: quanta(10), maxFee: quanta(10), fee: quanta(10) });
@@ -148,11 +127,11 @@ describe('custody', () => {
       const vault = await lab.as(alice);
       const token = await approveUsdc(alice);
       const address = await token.getAddress();
-      assert.equal(await refusal(vault['deposit']!(stranger.address, 1_000, alice.address)), 'UnknownAsset');
-      assert.equal(await refusal(vault['deposit']!(address, 1_000, `0x${'00'.repeat(20)}`)), 'BadAddress');
-      assert.equal(await refusal(vault['deposit']!(address, 1_000, vault.target)), 'BadAddress');
+      assert.equal(await refusalOf(vault['deposit']!(stranger.address, 1_000, alice.address)), 'UnknownAsset');
+      assert.equal(await refusalOf(vault['deposit']!(address, 1_000, `0x${'00'.repeat(20)}`)), 'BadAddress');
+      assert.equal(await refusalOf(vault['deposit']!(address, 1_000, vault.target)), 'BadAddress');
       await token['mint']!(alice.address, 2n ** 53n);
-      assert.equal(await refusal(vault['deposit']!(address, 2n ** 53n, alice.address)), 'TooMuchBooked');
+      assert.equal(await refusalOf(vault['deposit']!(address, 2n ** 53n, alice.address)), 'TooMuchBooked');
     });
 
     it('EIP-2612: a permit, a permit used up by someone else, a bad one', async () => {
@@ -193,7 +172,7 @@ describe('custody', () => {
         next.r,
         next.s,
       );
-      assert.equal(await refusal(failing), 'TransferFailed');
+      assert.equal(await refusalOf(failing), 'TransferFailed');
     });
 
     it('Permit2: anyone may relay, nobody may change the beneficiary', async () => {
@@ -239,8 +218,11 @@ describe('custody', () => {
       const vault = await lab.as(alice);
       await vault['depositEther']!(alice.address, { value: 10n ** 18n });
       assert.equal(await lab.balance(alice, 0), 2 * 10 ** 9);
-      assert.equal(await refusal(vault['depositEther']!(alice.address, { value: 10n ** 18n + 1n })), 'NotWholeQuanta');
-      assert.equal(await refusal(lab.deployer.sendTransaction({ to: vault.target, value: 1 })), 'BadAddress');
+      assert.equal(
+        await refusalOf(vault['depositEther']!(alice.address, { value: 10n ** 18n + 1n })),
+        'NotWholeQuanta',
+      );
+      assert.equal(await refusalOf(lab.deployer.sendTransaction({ to: vault.target, value: 1 })), 'BadAddress');
     });
   });
 
@@ -411,7 +393,7 @@ describe('custody', () => {
           `mood ${mood}`,
         );
         const registration = lab.vault['registerOrder']!(account, digest, signature, { gasLimit: 2_000_000 });
-        assert.equal(await refusal(registration), 'BadSignature', `mood ${mood}`);
+        assert.equal(await refusalOf(registration), 'BadSignature', `mood ${mood}`);
       }
       await wallet['setMood']!(0);
       assert.equal(await outcome(withdrawal), 'executed');
@@ -472,6 +454,6 @@ describe('custody', () => {
     assert.equal(await usdc['balanceOf']!(lab.collector), before.fees);
     assert.equal(after.fees, 0n);
     assert.equal(after.held - after.booked, 777n);
-    assert.equal(await refusal((await lab.as(stranger))['collectFees']!(await usdc.getAddress())), 'NothingToPay');
+    assert.equal(await refusalOf((await lab.as(stranger))['collectFees']!(await usdc.getAddress())), 'NothingToPay');
   });
 });

@@ -1,49 +1,27 @@
 import assert from 'node:assert/strict';
 import type { Contract } from 'ethers';
 import type { Quanta } from '../../src/domain/units.ts';
-import { createUser, EXIT_DELAY, type LabUser, revertOf, VaultLab } from './support/vault-lab.ts';
+import { listHostileToken, refusalOf, undoAfterEach } from './support/lab-tests.ts';
+import { createUser, EXIT_DELAY, type LabUser, VaultLab } from './support/vault-lab.ts';
 
-const MAX = 2n ** 256n - 1n;
 const quanta = (amount: number): Quanta => amount as Quanta;
 
 describe('exits', () => {
   const [alice, bob] = ['alice', 'bob'].map(createUser) as [LabUser, LabUser];
   const stranger = createUser('stranger');
   let lab: VaultLab;
-  let undo: () => Promise<void>;
 
-  /** A hostile token, listed as the next asset, and 10^6 of it approved by alice. */
-  const list = async (source: string, args: readonly unknown[] = [], quantum = 1n): Promise<Contract> => {
-    const token = await lab.deploy(`mocks/HostileTokens.sol/${source}`, args);
-    await lab.listAsset(token, quantum, 1, { decimals: 18, symbol: 'BAD' });
-    lab.tokens.push(token);
-    lab.assets.push({ symbol: 'BAD', decimals: 18, quantum, kind: source });
-    await token['mint']!(alice.address, 10n ** 24n);
-    const vault = await lab.as(alice);
-    await (token.connect(vault.runner) as Contract)['approve']!(vault.target, MAX);
-    return token;
-  };
+  const list = (source: string, args: readonly unknown[] = [], quantum = 1n) =>
+    listHostileToken(lab, alice, source, args, quantum);
   const deposit = async (token: Contract, amount: bigint | number, user = alice) =>
     (await lab.as(user))['deposit']!(await token.getAddress(), amount, user.address);
-  const refusal = async (call: Promise<unknown>) => (await revertOf(call))?.name;
   const outcome = async (withdrawal: Awaited<ReturnType<VaultLab['withdrawal']>>) =>
     (await lab.settle({ withdrawals: [withdrawal] })).withdrawals[0]?.reason;
   before(async () => {
     lab = await VaultLab.create();
     for (const user of [alice, bob]) for (const asset of [0, 1]) await lab.fund(user, asset, 10 ** 9);
   });
-  beforeEach(async () => {
-    const snapshot = await lab.connection.networkHelpers.takeSnapshot();
-    const { batchId, parent, sequence } = lab;
-    const { length } = lab.tokens;
-    undo = async () => {
-      await snapshot.restore();
-      lab.tokens.length = length;
-      lab.assets.length = length;
-      Object.assign(lab, { batchId, parent, sequence });
-    };
-  });
-  afterEach(() => undo());
+  undoAfterEach(() => lab);
 
   const token = () => lab.tokens[1]!.getAddress();
 
@@ -51,9 +29,9 @@ describe('exits', () => {
     await (lab.vault.connect(lab.guardian) as Contract)['pause']!();
     const vault = await lab.as(alice);
     await vault['requestExit']!(await token());
-    assert.equal(await refusal(vault['exit']!(await token(), alice.address)), 'ExitNotYet');
+    assert.equal(await refusalOf(vault['exit']!(await token(), alice.address)), 'ExitNotYet');
     await lab.advance(EXIT_DELAY - 3);
-    assert.equal(await refusal(vault['exit']!(await token(), alice.address)), 'ExitNotYet');
+    assert.equal(await refusalOf(vault['exit']!(await token(), alice.address)), 'ExitNotYet');
     await lab.advance(3);
     await vault['exit']!(await token(), stranger.address);
     assert.equal(await lab.tokens[1]!['balanceOf']!(stranger.address), 10n ** 9n);
@@ -76,19 +54,19 @@ describe('exits', () => {
       assert.equal(await lab.balance(alice, asset), 0);
       assert.equal(await bookedOf(asset), booked[asset]! - balance);
     }
-    assert.equal(await refusal(vault['exit']!(stranger.address, alice.address)), 'UnknownAsset');
+    assert.equal(await refusalOf(vault['exit']!(stranger.address, alice.address)), 'UnknownAsset');
   });
 
   it('twice: an exit pays once', async () => {
     const vault = await lab.as(alice);
     await vault['requestExit']!(await token());
-    assert.equal(await refusal(vault['requestExit']!(await token())), 'ExitPending');
+    assert.equal(await refusalOf(vault['requestExit']!(await token())), 'ExitPending');
     await lab.advance(EXIT_DELAY);
     await vault['exit']!(await token(), alice.address);
-    assert.equal(await refusal(vault['exit']!(await token(), alice.address)), 'NoExitRequested');
+    assert.equal(await refusalOf(vault['exit']!(await token(), alice.address)), 'NoExitRequested');
     await vault['requestExit']!(await token());
     await lab.advance(EXIT_DELAY);
-    assert.equal(await refusal(vault['exit']!(await token(), alice.address)), 'NothingToPay');
+    assert.equal(await refusalOf(vault['exit']!(await token(), alice.address)), 'NothingToPay');
   });
 
   it('then deposit again: the account goes on', async () => {
@@ -98,7 +76,7 @@ describe('exits', () => {
     await vault['exit']!(await token(), alice.address);
     await lab.fund(alice, 1, 500);
     assert.equal(await lab.balance(alice, 1), 500);
-    assert.equal(await refusal(vault['exit']!(await token(), alice.address)), 'NoExitRequested');
+    assert.equal(await refusalOf(vault['exit']!(await token(), alice.address)), 'NoExitRequested');
   });
 
   it('with partial fills open, and during a pending batch: what is left on the books is paid', async () => {
@@ -116,13 +94,13 @@ describe('exits', () => {
 
   it('request replayed or cancelled: only the owner’s own standing request pays', async () => {
     const vault = await lab.as(alice);
-    assert.equal(await refusal(vault['cancelExit']!(await token())), 'NoExitRequested');
+    assert.equal(await refusalOf(vault['cancelExit']!(await token())), 'NoExitRequested');
     await vault['requestExit']!(await token());
     await vault['cancelExit']!(await token());
     await lab.advance(EXIT_DELAY);
-    assert.equal(await refusal(vault['exit']!(await token(), alice.address)), 'NoExitRequested');
+    assert.equal(await refusalOf(vault['exit']!(await token(), alice.address)), 'NoExitRequested');
     const other = await lab.as(bob);
-    assert.equal(await refusal(other['exit']!(await token(), bob.address)), 'NoExitRequested');
+    assert.equal(await refusalOf(other['exit']!(await token(), bob.address)), 'NoExitRequested');
   });
 
   it('withdrawal racing an exit: whichever comes first is paid, the other finds nothing', async () => {
@@ -148,7 +126,7 @@ describe('exits', () => {
     await vault['requestExit']!(await moody.getAddress());
     await lab.advance(EXIT_DELAY);
     await moody['setBlocked']!(alice.address, true);
-    assert.equal(await refusal(vault['exit']!(await moody.getAddress(), alice.address)), 'TransferFailed');
+    assert.equal(await refusalOf(vault['exit']!(await moody.getAddress(), alice.address)), 'TransferFailed');
     await vault['exit']!(await moody.getAddress(), stranger.address);
     assert.equal(await moody['balanceOf']!(stranger.address), 1_000n);
   });
@@ -166,7 +144,7 @@ describe('exits', () => {
     await vault['requestExit']!(await token());
     await lab.advance(EXIT_DELAY);
     for (const bad of [`0x${'00'.repeat(20)}`, vault.target, await token()]) {
-      assert.equal(await refusal(vault['exit']!(await token(), bad)), 'BadAddress');
+      assert.equal(await refusalOf(vault['exit']!(await token(), bad)), 'BadAddress');
     }
   });
 
@@ -177,7 +155,7 @@ describe('exits', () => {
     await vault['requestExit']!(await moody.getAddress());
     await lab.advance(EXIT_DELAY);
     await moody['setMood']!(1);
-    assert.equal(await refusal(vault['exit']!(await moody.getAddress(), alice.address)), 'TransferFailed');
+    assert.equal(await refusalOf(vault['exit']!(await moody.getAddress(), alice.address)), 'TransferFailed');
     await moody['setMood']!(0);
     await vault['exit']!(await moody.getAddress(), alice.address);
   });

@@ -2,13 +2,13 @@ import assert from 'node:assert/strict';
 import { type Contract, id } from 'ethers';
 import { encodeBatchContent } from '../../src/chain/batch-codec.ts';
 import type { Address, Hash } from '../../src/domain/units.ts';
+import { refusalOf, undoAfterEach } from './support/lab-tests.ts';
 import {
   createUser,
   EXIT_DELAY,
   GRACE,
   type LabUser,
   PLENTY,
-  revertOf,
   signCompact,
   signLong,
   TIMELOCK_DELAY,
@@ -30,8 +30,6 @@ describe('governance and keys', () => {
   ];
   let lab: VaultLab;
   let guardian: Contract;
-  let undo: () => Promise<void>;
-  const refusal = async (call: Promise<unknown>) => (await revertOf(call))?.name;
   const trade = async () => ({ taker: await lab.order(alice), maker: await lab.order(bob, { side: 'sell' }), size: 1 });
 
   before(async () => {
@@ -39,15 +37,7 @@ describe('governance and keys', () => {
     guardian = lab.vault.connect(lab.guardian) as Contract;
     for (const user of [alice, bob]) for (const asset of [0, 1, 2]) await lab.fund(user, asset, PLENTY);
   });
-  beforeEach(async () => {
-    const snapshot = await lab.connection.networkHelpers.takeSnapshot();
-    const { batchId, parent, sequence } = lab;
-    undo = async () => {
-      await snapshot.restore();
-      Object.assign(lab, { batchId, parent, sequence });
-    };
-  });
-  afterEach(() => undo());
+  undoAfterEach(() => lab);
 
   it('refuses delays out of order: 0 < grace < exit delay < timelock', async () => {
     const { vault, digester, deployedAt } = lab;
@@ -57,7 +47,7 @@ describe('governance and keys', () => {
       [1, 3, 3],
       [3, 2, 1],
     ]) {
-      assert.equal(await refusal(lab.deployVault({ grace, exitDelay, timelockDelay })), 'BadDelays');
+      assert.equal(await refusalOf(lab.deployVault({ grace, exitDelay, timelockDelay })), 'BadDelays');
     }
     Object.assign(lab, { vault, digester, deployedAt });
   });
@@ -78,24 +68,24 @@ describe('governance and keys', () => {
     ];
     for (const [name, args] of calls) {
       for (const caller of [outsider, guardian]) {
-        assert.equal(await refusal(caller[name]!(...args)), 'Unauthorized', name);
+        assert.equal(await refusalOf(caller[name]!(...args)), 'Unauthorized', name);
       }
     }
     for (const name of ['revokeEngineKey', 'pause', 'unpause'])
-      assert.equal(await refusal(outsider[name]!()), 'Unauthorized', name);
+      assert.equal(await refusalOf(outsider[name]!()), 'Unauthorized', name);
   });
 
   it('governance goes only to a timelock of at least the delay, and then nothing is sooner', async () => {
     const deploy = (delay: number) =>
       lab.deploy('VaultTimelock.sol/VaultTimelock', [delay, [lab.deployer.address], [lab.deployer.address]]);
     assert.equal(
-      await refusal(lab.vault['transferGovernance']!((await deploy(TIMELOCK_DELAY - 1)).target)),
+      await refusalOf(lab.vault['transferGovernance']!((await deploy(TIMELOCK_DELAY - 1)).target)),
       'TimelockTooShort',
     );
-    assert.equal(await refusal(lab.vault['transferGovernance']!(thief.address)), 'BadAddress');
+    assert.equal(await refusalOf(lab.vault['transferGovernance']!(thief.address)), 'BadAddress');
     const timelock = await deploy(TIMELOCK_DELAY);
     await lab.vault['transferGovernance']!(timelock.target);
-    assert.equal(await refusal(lab.vault['setFees']!(1, 1)), 'Unauthorized');
+    assert.equal(await refusalOf(lab.vault['setFees']!(1, 1)), 'Unauthorized');
     const request = vaultInterface.encodeFunctionData('setFees', [1, 1]);
     const operation = [lab.vault.target, 0, request, id(''), id('salt')].map((value, i) =>
       i === 3 ? `0x${'00'.repeat(32)}` : value,
@@ -117,18 +107,18 @@ describe('governance and keys', () => {
 
   it('one immutable quantum per asset, one immutable market per pair until its orders have died out', async () => {
     const [weth, usdc] = [await lab.tokens[0]!.getAddress(), await lab.tokens[1]!.getAddress()];
-    assert.equal(await refusal(lab.vault['listAsset']!(weth, 1, 1, 18, 'WETH')), 'AssetListedAlready');
+    assert.equal(await refusalOf(lab.vault['listAsset']!(weth, 1, 1, 18, 'WETH')), 'AssetListedAlready');
     const token = await lab.deploy('mocks/TestToken.sol/TestToken', ['N', 'N', 18]);
     for (const quantum of [0, 2, 11, 10n ** 18n + 1n]) {
-      assert.equal(await refusal(lab.vault['listAsset']!(token.target, quantum, 1, 18, 'N')), 'BadParameter');
+      assert.equal(await refusalOf(lab.vault['listAsset']!(token.target, quantum, 1, 18, 'N')), 'BadParameter');
     }
-    assert.equal(await refusal(lab.vault['listAsset']!(thief.address, 1, 1, 18, 'N')), 'BadAddress');
+    assert.equal(await refusalOf(lab.vault['listAsset']!(thief.address, 1, 1, 18, 'N')), 'BadAddress');
     const again = [weth, usdc, 1, 1, 10, 10] as const;
-    assert.equal(await refusal(lab.vault['listMarket']!(...again)), 'MarketListedAlready');
+    assert.equal(await refusalOf(lab.vault['listMarket']!(...again)), 'MarketListedAlready');
     await lab.vault['delistMarket']!(0);
-    assert.equal(await refusal(lab.vault['delistMarket']!(0)), 'UnknownMarket');
+    assert.equal(await refusalOf(lab.vault['delistMarket']!(0)), 'UnknownMarket');
     await lab.advance(30 * DAY + GRACE - 5);
-    assert.equal(await refusal(lab.vault['listMarket']!(...again)), 'MarketListedAlready');
+    assert.equal(await refusalOf(lab.vault['listMarket']!(...again)), 'MarketListedAlready');
     await lab.advance(6);
     await lab.vault['listMarket']!(...again);
     const { lotQuanta } = await lab.vault['marketState']!(5);
@@ -137,39 +127,39 @@ describe('governance and keys', () => {
 
   it('a market’s largest order at its highest price stays below 2^53 quanta', async () => {
     const [a, b] = [await lab.tokens[3]!.getAddress(), await lab.tokens[0]!.getAddress()];
-    assert.equal(await refusal(lab.vault['listMarket']!(a, b, 1, 2 ** 20, 2 ** 20, 2 ** 13)), 'BadParameter');
-    assert.equal(await refusal(lab.vault['listMarket']!(a, b, 2 ** 30, 1, 2 ** 23, 1)), 'BadParameter');
-    assert.equal(await refusal(lab.vault['listMarket']!(a, a, 1, 1, 1, 1)), 'BadAddress');
+    assert.equal(await refusalOf(lab.vault['listMarket']!(a, b, 1, 2 ** 20, 2 ** 20, 2 ** 13)), 'BadParameter');
+    assert.equal(await refusalOf(lab.vault['listMarket']!(a, b, 2 ** 30, 1, 2 ** 23, 1)), 'BadParameter');
+    assert.equal(await refusalOf(lab.vault['listMarket']!(a, a, 1, 1, 1, 1)), 'BadAddress');
     await lab.vault['listMarket']!(a, b, 1, 2 ** 20, 2 ** 20, 2 ** 12);
   });
 
   it('fees have a hard cap', async () => {
-    assert.equal(await refusal(lab.vault['setFees']!(50_001, 0)), 'BadParameter');
-    assert.equal(await refusal(lab.vault['setFees']!(0, 50_001)), 'BadParameter');
+    assert.equal(await refusalOf(lab.vault['setFees']!(50_001, 0)), 'BadParameter');
+    assert.equal(await refusalOf(lab.vault['setFees']!(0, 50_001)), 'BadParameter');
   });
 
   it('a pause stops settlement and deposits, ends by itself after seven days, and cannot be chained by the guardian', async () => {
     const token = await lab.tokens[1]!.getAddress();
     await guardian['pause']!();
-    assert.equal(await refusal(lab.settle({ fills: [await trade()] })), 'VaultPaused');
-    assert.equal(await refusal(lab.vault['deposit']!(token, 1_000, alice.address)), 'VaultPaused');
+    assert.equal(await refusalOf(lab.settle({ fills: [await trade()] })), 'VaultPaused');
+    assert.equal(await refusalOf(lab.vault['deposit']!(token, 1_000, alice.address)), 'VaultPaused');
     assert.equal(
-      await refusal((await lab.as(alice))['authorizeSessionKey']!(key.address, 2 ** 33, ALL_MARKETS)),
+      await refusalOf((await lab.as(alice))['authorizeSessionKey']!(key.address, 2 ** 33, ALL_MARKETS)),
       'VaultPaused',
     );
-    assert.equal(await refusal(guardian['pause']!()), 'PauseTooSoon');
+    assert.equal(await refusalOf(guardian['pause']!()), 'PauseTooSoon');
     await lab.advance(7 * DAY + 1);
     assert.deepEqual((await lab.settle({ fills: [await trade()] })).skips, []);
-    assert.equal(await refusal(guardian['pause']!()), 'PauseTooSoon');
+    assert.equal(await refusalOf(guardian['pause']!()), 'PauseTooSoon');
     await lab.advance(7 * DAY);
     await guardian['pause']!();
     await guardian['unpause']!();
     assert.deepEqual((await lab.settle({ fills: [await trade()] })).skips, []);
-    assert.equal(await refusal(guardian['unpause']!()), 'BadParameter');
+    assert.equal(await refusalOf(guardian['unpause']!()), 'BadParameter');
     const now = await lab.now();
-    assert.equal(await refusal(lab.vault['extendPause']!(now + 31 * DAY)), 'BadParameter');
+    assert.equal(await refusalOf(lab.vault['extendPause']!(now + 31 * DAY)), 'BadParameter');
     await lab.vault['extendPause']!(now + 20 * DAY);
-    assert.equal(await refusal(lab.settle({})), 'VaultPaused');
+    assert.equal(await refusalOf(lab.settle({})), 'VaultPaused');
   });
 
   it('engine key stolen: the guardian revokes it at once, the standby key takes over with a higher epoch', async () => {
@@ -177,15 +167,15 @@ describe('governance and keys', () => {
     await lab.vault['registerEngineKey']!(standby.address);
     await lab.settle({ fills: [await trade()] });
     await guardian['revokeEngineKey']!();
-    assert.equal(await refusal(lab.settle({})), 'StaleEpoch');
-    assert.equal(await refusal(lab.settleBytes(new Uint8Array(9), { epoch: 2 })), 'BadEngineSignature');
+    assert.equal(await refusalOf(lab.settle({})), 'StaleEpoch');
+    assert.equal(await refusalOf(lab.settleBytes(new Uint8Array(9), { epoch: 2 })), 'BadEngineSignature');
     const content = encodeBatchContent(await lab.content({ fills: [await trade()] }));
-    assert.equal(await refusal(lab.settleBytes(content, { key: standby, epoch: 0 })), 'StaleEpoch');
+    assert.equal(await refusalOf(lab.settleBytes(content, { key: standby, epoch: 0 })), 'StaleEpoch');
     await lab.settleBytes(content, { key: standby, epoch: 2 });
     await guardian['revokeEngineKey']!();
     assert.equal((await lab.inspect([])).engineKey, `0x${'00'.repeat(20)}`);
-    assert.equal(await refusal(lab.settleBytes(content, { key: standby, epoch: 3 })), 'BadEngineSignature');
-    assert.equal(await refusal(guardian['revokeEngineKey']!()), 'NoEngineKey');
+    assert.equal(await refusalOf(lab.settleBytes(content, { key: standby, epoch: 3 })), 'BadEngineSignature');
+    assert.equal(await refusalOf(guardian['revokeEngineKey']!()), 'NoEngineKey');
     await lab.vault['registerEngineKey']!(bob.address);
     await lab.settleBytes(new Uint8Array(9), { key: bob, epoch: 3 });
   });
@@ -199,10 +189,10 @@ describe('governance and keys', () => {
     const exhausted = (progress & ~(0xffffffffn << 32n)) | (BigInt(last) << 32n);
     await networkHelpers.setStorageAt(vault, PROGRESS_SLOT, exhausted);
     assert.equal((await lab.inspect([])).epoch, BigInt(last));
-    assert.equal(await refusal(lab.settleBytes(new Uint8Array(9), { epoch: last + 1 })), 'EpochTooFar');
+    assert.equal(await refusalOf(lab.settleBytes(new Uint8Array(9), { epoch: last + 1 })), 'EpochTooFar');
     await guardian['revokeEngineKey']!();
     assert.equal((await lab.inspect([])).epoch, BigInt(last));
-    assert.equal(await refusal(lab.settleBytes(new Uint8Array(9), { epoch: last })), 'BadEngineSignature');
+    assert.equal(await refusalOf(lab.settleBytes(new Uint8Array(9), { epoch: last })), 'BadEngineSignature');
     await lab.settleBytes(new Uint8Array(9), { key: bob, epoch: last });
   });
 
@@ -240,14 +230,14 @@ describe('governance and keys', () => {
       const relay = await lab.as(thief);
       const register = (signature: string, nonce: number, until = expiry) =>
         relay['registerSessionKey']!(alice.address, key.address, until, nonce, signature);
-      assert.equal(await refusal(register(await sign(alice.address, thief, 5n, expiry), 5)), 'BadSignature');
+      assert.equal(await refusalOf(register(await sign(alice.address, thief, 5n, expiry), 5)), 'BadSignature');
       assert.equal(
-        await refusal(register(await sign(alice.address, alice, 5n, expiry), 5, expiry + 1)),
+        await refusalOf(register(await sign(alice.address, alice, 5n, expiry), 5, expiry + 1)),
         'BadSignature',
       );
       await register(await sign(alice.address, alice, 5n, expiry), 5);
-      assert.equal(await refusal(register(await sign(alice.address, alice, 5n, expiry), 5)), 'StaleSessionNonce');
-      assert.equal(await refusal(register(await sign(alice.address, alice, 4n, expiry), 4)), 'StaleSessionNonce');
+      assert.equal(await refusalOf(register(await sign(alice.address, alice, 5n, expiry), 5)), 'StaleSessionNonce');
+      assert.equal(await refusalOf(register(await sign(alice.address, alice, 4n, expiry), 4)), 'StaleSessionNonce');
       const compact = signCompact(
         alice,
         lab.digester.sessionKey({ account: alice.address, key: key.address, expiry: BigInt(expiry), nonce: 6n }),
@@ -265,7 +255,7 @@ describe('governance and keys', () => {
       await lab.vault['registerSessionKey']!(alice.address, key.address, expiry, 1, signature);
       await (await lab.as(alice))['revokeSessionKey']!(key.address);
       const again = lab.vault['registerSessionKey']!(alice.address, key.address, expiry, 1, signature);
-      assert.equal(await refusal(again), 'StaleSessionNonce');
+      assert.equal(await refusalOf(again), 'StaleSessionNonce');
     });
 
     it('bound to markets, and to its account', async () => {
@@ -290,18 +280,18 @@ describe('governance and keys', () => {
       const vault = await lab.as(alice);
       const expiry = (await lab.now()) + DAY;
       await vault['authorizeSessionKey']!(key.address, expiry, 6n);
-      assert.equal(await refusal(vault['authorizeSessionKey']!(key.address, expiry, 2n)), 'SessionKeyStillValid');
-      assert.equal(await refusal(vault['authorizeSessionKey']!(key.address, expiry - 1, 6n)), 'SessionKeyStillValid');
+      assert.equal(await refusalOf(vault['authorizeSessionKey']!(key.address, expiry, 2n)), 'SessionKeyStillValid');
+      assert.equal(await refusalOf(vault['authorizeSessionKey']!(key.address, expiry - 1, 6n)), 'SessionKeyStillValid');
       await vault['authorizeSessionKey']!(key.address, expiry + 1, 7n);
       assert.deepEqual(
         [...(await lab.vault['sessionKey']!(alice.address, key.address))],
         [BigInt(expiry + 1 + GRACE), 7n],
       );
-      assert.equal(await refusal(vault['authorizeSessionKey']!(bob.address, expiry, 0n)), 'BadParameter');
-      assert.equal(await refusal(vault['authorizeSessionKey']!(bob.address, expiry, 1n << 200n)), 'BadParameter');
-      assert.equal(await refusal(vault['authorizeSessionKey']!(`0x${'00'.repeat(20)}`, expiry, 1n)), 'BadAddress');
-      assert.equal(await refusal(vault['authorizeSessionKey']!(bob.address, 5, 1n)), 'BadExpiry');
-      assert.equal(await refusal(vault['authorizeSessionKey']!(bob.address, 2n ** 41n, 1n)), 'BadExpiry');
+      assert.equal(await refusalOf(vault['authorizeSessionKey']!(bob.address, expiry, 0n)), 'BadParameter');
+      assert.equal(await refusalOf(vault['authorizeSessionKey']!(bob.address, expiry, 1n << 200n)), 'BadParameter');
+      assert.equal(await refusalOf(vault['authorizeSessionKey']!(`0x${'00'.repeat(20)}`, expiry, 1n)), 'BadAddress');
+      assert.equal(await refusalOf(vault['authorizeSessionKey']!(bob.address, 5, 1n)), 'BadExpiry');
+      assert.equal(await refusalOf(vault['authorizeSessionKey']!(bob.address, 2n ** 41n, 1n)), 'BadExpiry');
     });
 
     it('an ERC-1271 wallet authorises a session key by signature, or registers its orders', async () => {
@@ -381,6 +371,6 @@ describe('governance and keys', () => {
   it('the domain follows the chain id, and the extension alone governs nothing', async () => {
     assert.equal(await lab.vault['domainSeparator']!(), lab.digester.domainSeparator);
     const extension = lab.vault.attach(await lab.vault['EXTENSION']!()) as Contract;
-    assert.equal(await refusal((extension.connect(lab.deployer) as Contract)['setFees']!(1, 1)), 'Unauthorized');
+    assert.equal(await refusalOf((extension.connect(lab.deployer) as Contract)['setFees']!(1, 1)), 'Unauthorized');
   });
 });

@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict';
 import type { SkipReasonCode } from '../../src/domain/batches.ts';
 import { SKIP_REASONS } from '../../src/domain/batches.ts';
+import { undoAfterEach } from './support/lab-tests.ts';
 import {
   createUser,
   EXIT_DELAY,
@@ -17,7 +18,6 @@ const ALL_MARKETS = 1n << 255n;
 describe('no free options: what a user takes back binds settlement after GRACE', () => {
   const [alice, bob, key] = ['alice', 'bob', 'key'].map(createUser) as [LabUser, LabUser, LabUser];
   let lab: VaultLab;
-  let undo: () => Promise<void>;
 
   /** How a trade of the order against a fresh one of bob ends. */
   const outcome = async (taker: LabOrder): Promise<string> => {
@@ -35,15 +35,7 @@ describe('no free options: what a user takes back binds settlement after GRACE',
     lab = await VaultLab.create();
     for (const user of [alice, bob]) for (const asset of [0, 1]) await lab.fund(user, asset, PLENTY);
   });
-  beforeEach(async () => {
-    const snapshot = await lab.connection.networkHelpers.takeSnapshot();
-    const { batchId, parent, sequence } = lab;
-    undo = async () => {
-      await snapshot.restore();
-      Object.assign(lab, { batchId, parent, sequence });
-    };
-  });
-  afterEach(() => undo());
+  undoAfterEach(() => lab);
 
   it('cancel between match and settlement', async () => {
     const order = await lab.order(alice);

@@ -11,6 +11,7 @@ import { SKIP_REASONS } from '../../src/domain/batches.ts';
 import { packNonce } from '../../src/domain/orders.ts';
 import { eip712Domain } from '../../src/domain/typed-data.ts';
 import type { Address, Hash, Quanta } from '../../src/domain/units.ts';
+import { refusalOf, undoAfterEach } from './support/lab-tests.ts';
 import {
   createUser,
   EXIT_DELAY,
@@ -19,7 +20,6 @@ import {
   type LabOrder,
   type LabUser,
   PLENTY,
-  revertOf,
   signCompact,
   VaultLab,
 } from './support/vault-lab.ts';
@@ -32,10 +32,8 @@ const ORDER_TYPE =
 describe('findings at other exchanges', () => {
   const [alice, bob, mallory] = ['alice', 'bob', 'mallory'].map(createUser) as [LabUser, LabUser, LabUser];
   let lab: VaultLab;
-  let undo: () => Promise<void>;
 
   const usdc = () => lab.tokens[1]!.getAddress();
-  const refusal = async (call: Promise<unknown>) => (await revertOf(call))?.name;
   const sell = (terms: Partial<LabOrder> = {}) => lab.order(bob, { side: 'sell', ...terms });
   /** `settled`, or the reason for the first fill's skip. */
   const outcome = async (...fills: LabFill[]): Promise<string> => {
@@ -62,15 +60,7 @@ describe('findings at other exchanges', () => {
     lab = await VaultLab.create();
     for (const user of [alice, bob, mallory]) for (const asset of [0, 1]) await lab.fund(user, asset, PLENTY);
   });
-  beforeEach(async () => {
-    const snapshot = await lab.connection.networkHelpers.takeSnapshot();
-    const { batchId, parent, sequence } = lab;
-    undo = async () => {
-      await snapshot.restore();
-      Object.assign(lab, { batchId, parent, sequence });
-    };
-  });
-  afterEach(() => undo());
+  undoAfterEach(() => lab);
 
   it('signer ≠ maker', async () => {
     const forgedTaker = await signedAs(await lab.order(alice), {}, mallory);
@@ -150,7 +140,7 @@ describe('findings at other exchanges', () => {
     );
     const withoutOwner = Buffer.from(content);
     withoutOwner.fill(0, 11, 31);
-    assert.equal(await refusal(lab.settleBytes(withoutOwner)), 'MalformedContent');
+    assert.equal(await refusalOf(lab.settleBytes(withoutOwner)), 'MalformedContent');
     const session = { kind: 'session', signature: `0x${'00'.repeat(64)}` } as const;
     const bySession = { ...(await lab.order(alice)), by: { kind: 'raw', authorisation: session } } as const;
     assert.equal(await outcome({ taker: bySession, maker: await sell(), size: 1 }), 'bad_signature');
@@ -188,8 +178,8 @@ describe('findings at other exchanges', () => {
           1,
           signature,
         );
-      assert.equal(await refusal(register(elsewhere)), 'BadSignature');
-      assert.equal(await refusal(register(here)), undefined);
+      assert.equal(await refusalOf(register(elsewhere)), 'BadSignature');
+      assert.equal(await refusalOf(register(here)), undefined);
     } finally {
       await fork.close();
     }
@@ -284,7 +274,7 @@ describe('findings at other exchanges', () => {
     assert.equal(await outcome(await fill(1_000, 1_001)), 'fee_too_high');
     assert.equal(await outcome(await fill(50_001, 10)), 'invalid_order');
     assert.equal(await outcome(await fill(60_000, 60_000)), 'invalid_order');
-    assert.equal(await refusal(lab.vault['setFees']!(50_001, 0)), 'BadParameter');
+    assert.equal(await refusalOf(lab.vault['setFees']!(50_001, 0)), 'BadParameter');
     assert.equal(await outcome(await fill(50_000, 50_000)), 'settled');
   });
 
@@ -323,7 +313,7 @@ describe('findings at other exchanges', () => {
       const vault = await lab.as({ address });
       await vault['requestExit']!(await usdc());
       await lab.advance(EXIT_DELAY);
-      assert.equal(await refusal(vault['exit']!(await usdc(), bob.address)), 'NothingToPay', address);
+      assert.equal(await refusalOf(vault['exit']!(await usdc(), bob.address)), 'NothingToPay', address);
     }
     const after = (await lab.inspect([])).assets[1];
     assert.deepEqual([after.fees, after.booked, after.held], [before.fees, before.booked, before.held]);
@@ -350,7 +340,7 @@ describe('findings at other exchanges', () => {
   it('instant operator rotation: a new engine key only stands by; it acts when the guardian revokes the one before', async () => {
     await lab.vault['registerEngineKey']!(mallory.address);
     const content = encodeBatchContent(await lab.content({}));
-    assert.equal(await refusal(lab.settleBytes(content, { key: mallory, epoch: 9 })), 'BadEngineSignature');
+    assert.equal(await refusalOf(lab.settleBytes(content, { key: mallory, epoch: 9 })), 'BadEngineSignature');
     await lab.settleBytes(content);
     const names = lab.vault.interface.fragments.flatMap((part) => ('name' in part ? [String(part.name)] : []));
     assert.deepEqual(names.filter((name) => name.endsWith('EngineKey') && /^[a-z]/.test(name)).sort(), [

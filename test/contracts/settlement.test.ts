@@ -2,6 +2,7 @@ import assert from 'node:assert/strict';
 import { encodeBatchContent } from '../../src/chain/batch-codec.ts';
 import type { SkipReasonCode } from '../../src/domain/batches.ts';
 import { SKIP_REASONS } from '../../src/domain/batches.ts';
+import { undoAfterEach } from './support/lab-tests.ts';
 import {
   createUser,
   GRACE,
@@ -30,7 +31,6 @@ describe('settlement', () => {
     LabUser,
   ];
   let lab: VaultLab;
-  let undo: () => Promise<void>;
 
   const buy = (user: LabUser, terms: Partial<LabOrder> = {}) =>
     lab.order(user, { side: 'buy', priceTicks: 100, ...terms });
@@ -72,15 +72,7 @@ describe('settlement', () => {
     await lab.fund(poor, 1, 1_000);
   });
 
-  beforeEach(async () => {
-    const snapshot = await lab.connection.networkHelpers.takeSnapshot();
-    const { batchId, parent, sequence } = lab;
-    undo = async () => {
-      await snapshot.restore();
-      Object.assign(lab, { batchId, parent, sequence });
-    };
-  });
-  afterEach(() => undo());
+  undoAfterEach(() => lab);
 
   it('moves base, quote and both fees at the price of the maker', async () => {
     const fill = await pair({ priceTicks: 120 });
