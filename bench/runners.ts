@@ -45,6 +45,7 @@ export class BookRunner implements Runner {
   play(from: number, to: number): void {
     const { types, sides, ids, prices, sizes } = this.#flow;
     for (let index = from; index < to; index++) {
+      this.pool.begin();
       if (types[index] === CANCEL) this.#cancel(ids[index]!);
       else this.#submit(sides[index]!, ids[index]!, prices[index]!, sizes[index]!, types[index] !== IOC);
     }
@@ -154,6 +155,7 @@ class NarratingBook {
     rests: boolean,
     ended: (flowId: number) => void,
   ): void {
+    this.#pool.begin();
     const { floats, ints } = this.#pool;
     let left = size;
     for (let maker = this.#book.head(side ^ 1); maker !== 0 && left > 0; maker = this.#book.head(side ^ 1)) {

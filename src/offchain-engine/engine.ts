@@ -218,6 +218,7 @@ export function beginCommand(core: EngineState, sequence: number, timestampMs: n
   core.sequence = sequence;
   core.nowMs = timestampMs;
   core.sink.begin();
+  core.pool.begin();
   core.ledger.begin(sequence);
   fireDeadlines(core);
   if (core.gateways.size > 0) fireLeases(core);

@@ -71,6 +71,26 @@ describe('the end of orders', () => {
     assertNothingLocked(exchange, ALICE);
   });
 
+  it('names the orders whose time is up, also when the same command places an order', () => {
+    const exchange = funded();
+    const expiry = (SECONDS + 10) as TimestampSeconds;
+    const expiring = exchange.place({ account: ALICE, side: 'buy', size: 1, price: 5, expiry }).order;
+    const switched = exchange.place({ account: BOB, side: 'buy', size: 1, price: 6 }).order;
+    exchange.apply({ kind: 'cancelAfter', account: BOB, deadlineMs: (START_MS + 10_000) as TimestampMs });
+    exchange.nowMs += 10_000;
+    const restored = decodeSnapshot(encodeSnapshot(exchange.engine));
+    const { order, events } = exchange.place({ account: ALICE, side: 'sell', size: 2, price: 7 });
+    assert.deepEqual(
+      all(events, 'orderDone').map(({ digest, account, lane, reason }) => [digest, account, lane, reason]),
+      [
+        [expiring.digest, ALICE, expiring.lane, 'expired'],
+        [switched.digest, BOB, switched.lane, 'cancel_after'],
+      ],
+    );
+    assert.equal(only(events, 'orderAccepted')?.order.digest, order.digest);
+    assert.deepEqual(restored.apply(exchange.journal.at(-1)!).events, events);
+  });
+
   it('says when the next tick is due, and expires in order of expiry', () => {
     const exchange = funded();
     assert.equal(exchange.engine.nextDeadlineMs, undefined);

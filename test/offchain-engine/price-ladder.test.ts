@@ -53,6 +53,7 @@ describe('the price ladder', () => {
     }
 
     insert(side: number, price: number, left: number): void {
+      this.pool.begin();
       const id = this.pool.allocate();
       this.pool.ints[(id << INT_SHIFT) + PRICE] = price;
       this.pool.ints[(id << INT_SHIFT) + FLAGS] = side;

@@ -2,8 +2,9 @@
  * Every order the engine has to remember, as fixed records of 128 bytes in one buffer, addressed by a dense id.
  *
  * The first 64 bytes (one cache line) hold what matching touches, the second what entry, expiry and settlement need.
- * An id is given out again once its order is done *and* no unsealed trade refers to it (`REFERENCES`); until the next
- * allocation a released record keeps its content, so that the events of the same command can still be read from it.
+ * An id is given out again once its order is done *and* no trade that is not final refers to it (`REFERENCES`), and not
+ * before the next command: until then a released record keeps its content, so that the events of the command that released
+ * it can still be read from it, also when the same command places an order.
  * Ids never leave the engine: they are not part of its state, and a snapshot renumbers them.
  */
 
@@ -22,7 +23,7 @@ export const LANE = 16;
 /** Position of the lane's record in the lane table. */
 export const LANE_SLOT = 17;
 export const MAX_FEE_PPM = 18;
-/** Unsealed trades that name this order. */
+/** Trades that are not final and name this order. */
 export const REFERENCES = 19;
 /** Neighbours in the same deadline bucket. */
 export const DUE_NEXT = 20;
@@ -105,6 +106,9 @@ export class OrderPool {
   /** Ids above this were never given out. Id 0 means "none". */
   #highest = 0;
   #free = 0;
+  /** Released by the present command, linked like the free list: its first (released last) and its last. */
+  #released = 0;
+  #releasedLast = 0;
 
   constructor(capacity = 1024) {
     this.#capacity = capacity;
@@ -117,6 +121,14 @@ export class OrderPool {
   /** Ids in use, ascending. */
   *ids(): Generator<number> {
     for (let id = 1; id <= this.#highest; id++) if (this.ints[(id << INT_SHIFT) + STATE] !== STATE_FREE) yield id;
+  }
+
+  /** A new command begins: what the one before released may be given out again. */
+  begin(): void {
+    if (this.#released === 0) return;
+    this.ints[(this.#releasedLast << INT_SHIFT) + NEXT] = this.#free;
+    this.#free = this.#released;
+    this.#released = 0;
   }
 
   /** A record of undefined content. Views may change: reread `ints` and `floats` afterwards. */
@@ -137,8 +149,9 @@ export class OrderPool {
     const at = id << INT_SHIFT;
     if ((this.ints[at + FLAGS]! & FLAG_SESSION_KEY) !== 0) this.signers.delete(id);
     this.ints[at + STATE] = STATE_FREE;
-    this.ints[at + NEXT] = this.#free;
-    this.#free = id;
+    if (this.#released === 0) this.#releasedLast = id;
+    this.ints[at + NEXT] = this.#released;
+    this.#released = id;
   }
 
   /** The records of all ids given out so far, as they are now; the buffer may be longer. */
