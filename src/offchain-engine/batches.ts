@@ -83,15 +83,16 @@ export function sealBatch(state: EngineState, tradesMax: number, withdrawalsMax:
   const { batchesInFlightMax } = state.genesis!.limits;
   if (state.batches.length >= batchesInFlightMax) return;
   failPendingWithdrawals(state, 'expired', (withdrawal) => withdrawal.expiry * 1000 <= state.nowMs);
-  const end = endOfRuns(state, Math.min(tradesMax, BATCH_TRADES_MAX));
-  const takeWithdrawals = state.withdrawalsHalted
-    ? 0
-    : Math.min(withdrawalsMax, withdrawalsBeside(end - state.trades.head), state.withdrawals.length);
-  if (end === state.trades.head && takeWithdrawals === 0) return;
-  const withdrawals = state.withdrawals.splice(0, takeWithdrawals);
   const { trades } = state;
+  const end = endOfRuns(state, Math.min(tradesMax, BATCH_TRADES_MAX));
+  // Voided ones do not count: an engine restored from a snapshot no longer has them.
   let tradeCount = 0;
   for (let at = trades.head; at < end; at++) if (!trades.isVoided(at)) tradeCount++;
+  const takeWithdrawals = state.withdrawalsHalted
+    ? 0
+    : Math.min(withdrawalsMax, withdrawalsBeside(tradeCount), state.withdrawals.length);
+  if (tradeCount === 0 && takeWithdrawals === 0) return;
+  const withdrawals = state.withdrawals.splice(0, takeWithdrawals);
   state.batches.push({
     batchId: state.nextBatchId++,
     epoch: state.epoch,

@@ -380,6 +380,24 @@ describe('deficits', () => {
     }
   });
 
+  it('makes room for withdrawals beside the trades that are left, through a snapshot too', () => {
+    for (const restored of [false, true]) {
+      const exchange = funded();
+      for (const account of [BOB, CAROL]) {
+        for (let i = 0; i < 45; i++) exchange.place({ account, side: 'sell', size: 1, price: 100 });
+        exchange.place({ account: ALICE, side: 'buy', size: 45, price: 100 });
+      }
+      for (const account of [ALICE, BOB])
+        for (let lane = 0; lane < 10; lane++) exchange.withdraw({ account, amount: 100, lane });
+      const amount = exchange.balance(CAROL, BASE).settled;
+      const events = exchange.fact({ kind: 'exitExecuted', account: CAROL, asset: BASE, amount });
+      assert.equal(all(events, 'tradeVoided').length, 45);
+      if (restored) exchange.engine = decodeSnapshot(encodeSnapshot(exchange.engine));
+      const sealed = exchange.seal();
+      assert.deepEqual([sealed?.batch.trades.length, sealed?.batch.withdrawals.length], [45, 20]);
+    }
+  });
+
   it('cancels the account’s orders and pending withdrawals first', () => {
     const exchange = chain(true);
     exchange.place({ account: CAROL, side: 'buy', size: 1, price: 1 });
