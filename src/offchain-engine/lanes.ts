@@ -3,8 +3,9 @@
  * there is one. A hash table with open addressing, a record of 32 bytes per lane so that finding and freeing a lane touch one
  * cache line; digests lie beside it, looked at only when a nonce comes again. Records leave it only when it is swept.
  *
- * A lane without a live order whose sequence is older than a new order may be is *dead*: no new order could reuse its nonce,
- * so a sweep drops it. Sweeps happen when the number of lanes reaches `sweepAt`, which is part of the state: replay and
+ * A lane without a live order whose sequence is older than a new order may be is *dead*, and a sweep drops it. Its nonce stays
+ * used: the account keeps the highest sequence of its dropped lanes, and a lane that is not in the table takes only later
+ * ones. That matters to orders registered on chain, which may be older, and when the limit on orders' age is raised. Sweeps happen when the number of lanes reaches `sweepAt`, which is part of the state: replay and
  * snapshot agree on them.
  */
 import { type Accounts, DROPPED_SEQUENCE } from './accounts.ts';

@@ -221,10 +221,9 @@ function checkNonce(state: EngineState, ticket: OrderTicket, laneSlot: number, r
   const { account, orderSequence } = ticket;
   if (orderSequence < state.accounts.figure(account, CANCELLED_BEFORE)) return REJECT.cancelledOnChain;
   if (!Number.isInteger(ticket.lane) || ticket.lane < 0 || ticket.lane > LANE_MAX) return REJECT.nonceSuperseded;
+  // Of dropped lanes only the highest sequence is known. Other orders are younger, unless the limit on their age was raised since.
   if (laneSlot < 0)
-    return orderSequence <= state.accounts.figure(account, DROPPED_SEQUENCE) && ticket.registered
-      ? REJECT.nonceSuperseded
-      : ACCEPT;
+    return orderSequence <= state.accounts.figure(account, DROPPED_SEQUENCE) ? REJECT.nonceSuperseded : ACCEPT;
   const used = state.lanes.sequence(laneSlot);
   if (orderSequence === used) return REJECT.nonceReused;
   if (orderSequence < used) return REJECT.nonceSuperseded;

@@ -4,7 +4,7 @@ import { Accounts, DROPPED_SEQUENCE } from '../../src/offchain-engine/accounts.t
 import { INT_SHIFT, LANE_SLOT, OrderPool } from '../../src/offchain-engine/book/order-pool.ts';
 import { Lanes } from '../../src/offchain-engine/lanes.ts';
 import { decodeSnapshot, encodeSnapshot, stateHash } from '../../src/offchain-engine/snapshot.ts';
-import { ALICE, digest, Exchange, rejection } from './support/exchange.ts';
+import { ALICE, digest, Exchange, LIMITS, rejection } from './support/exchange.ts';
 
 describe('lanes', () => {
   it('are found again however many there are, and follow their orders when the table grows', () => {
@@ -49,6 +49,28 @@ describe('lanes', () => {
     );
     assert.equal(accounts.figure(account, DROPPED_SEQUENCE), 20);
     assert.ok(lanes.sweepAt > 4);
+  });
+
+  it('that were dropped still refuse their orders when the limit on orders’ age is raised', () => {
+    const exchange = new Exchange();
+    exchange.deposit(ALICE, 0, 1_000_000);
+    const used = exchange.place({ account: ALICE, side: 'buy', size: 1, price: 1, lane: 1 }).order;
+    exchange.cancel(used);
+    exchange.nowMs += LIMITS.orderAgeMaxMs + 1;
+    exchange.engine.core.lanes.sweepAt = 1;
+    exchange.place({ account: ALICE, side: 'buy', size: 1, price: 1, lane: 2 });
+    assert.equal(rejection(exchange.apply({ kind: 'placeOrder', order: used })), 'sequence_too_old');
+    exchange.apply({ kind: 'setLimits', limits: { ...LIMITS, orderAgeMaxMs: 2 * LIMITS.orderAgeMaxMs } });
+    assert.equal(rejection(exchange.apply({ kind: 'placeOrder', order: used })), 'nonce_superseded');
+    const later = exchange.order({
+      account: ALICE,
+      side: 'buy',
+      size: 1,
+      price: 1,
+      lane: 1,
+      orderSequence: used.orderSequence + 1,
+    });
+    assert.equal(rejection(exchange.apply({ kind: 'placeOrder', order: later })), undefined);
   });
 
   it('that were dropped still refuse an older registered order, through a snapshot too', () => {
