@@ -60,7 +60,8 @@ describe('lanes', () => {
     exchange.engine.core.lanes.sweepAt = 1;
     exchange.place({ account: ALICE, side: 'buy', size: 1, price: 1, lane: 2 });
     assert.equal(rejection(exchange.apply({ kind: 'placeOrder', order: used })), 'sequence_too_old');
-    exchange.apply({ kind: 'setLimits', limits: { ...LIMITS, orderAgeMaxMs: 2 * LIMITS.orderAgeMaxMs } });
+    const limits = { ...LIMITS, orderAgeMaxMs: 2 * LIMITS.orderAgeMaxMs };
+    exchange.apply({ kind: 'setLimits', limits, reason: 'slow clients' });
     assert.equal(rejection(exchange.apply({ kind: 'placeOrder', order: used })), 'nonce_superseded');
     const later = exchange.order({
       account: ALICE,
