@@ -48,7 +48,15 @@ const placement = fc.record({
 const step = fc.oneof(
   { weight: 40, arbitrary: placement },
   { weight: 3, arbitrary: fc.record({ kind: fc.constant('cancel' as const), pick: fc.nat(100) }) },
-  { weight: 2, arbitrary: fc.record({ kind: fc.constant('wait' as const), ms: fc.integer({ min: 1, max: 60_000 }) }) },
+  {
+    weight: 2,
+    arbitrary: fc.record({
+      kind: fc.constant('wait' as const),
+      ms: fc.integer({ min: 1, max: 60_000 }),
+      /** Without one, what is due ends with the next command. */
+      ticks: fc.boolean(),
+    }),
+  },
   {
     weight: 2,
     arbitrary: fc.record({
@@ -156,7 +164,7 @@ export class Life {
         return this.#keys.length === 0 ? [] : exchange.cancel(this.#keys[next.pick % this.#keys.length]!);
       case 'wait':
         exchange.nowMs += next.ms;
-        return exchange.apply({ kind: 'tick' });
+        return next.ticks ? exchange.apply({ kind: 'tick' }) : [];
       case 'deposit':
         return this.#deposit(next.account, next.asset, next.amount);
       case 'withdraw':
@@ -269,6 +277,8 @@ export function assertSound(life: Life, events: readonly EngineEvent[]): void {
   assertRecordsReleased(engine);
   for (const { kind: _, account: owner, asset, ...balance } of all(events, 'balanceChanged'))
     assert.deepEqual(balance, engine.balance(owner, asset));
+  for (const { account: owner, digest: id } of all(events, 'orderDone'))
+    assert.ok(!engine.liveOrders(owner).some(({ digest }) => digest === id), `${id} is said to be done and is live`);
   for (const { batch } of all(events, 'batchSealed')) {
     const keys = batch.orders.map(
       ({ account: owner, lane, orderSequence }) =>
