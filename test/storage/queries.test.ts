@@ -253,6 +253,9 @@ describe('queries over the projections', () => {
       [await on(row.day), await on(row.day + 1), await on(row.day + 30), await on(row.day + 31)],
       [0, Number(row.volume), Number(row.volume), 0],
     );
+    await pool.query('UPDATE trading_volumes SET volume = $1 WHERE asset = $2', [Number.MAX_SAFE_INTEGER, USDC]);
+    await pool.query('INSERT INTO trading_volumes SELECT account, asset, day + 1, volume FROM trading_volumes');
+    assert.equal(await on(row.day + 2), Number.MAX_SAFE_INTEGER, 'like the engine’s own sum, it ends there');
   });
 
   it('pages through orders without missing or repeating one', async () => {

@@ -81,7 +81,7 @@ export async function listVolumes(
   nowMs: number,
 ): Promise<ReadonlyMap<number, Quanta>> {
   const { rows } = await db.query<{ asset: number; volume: SqlInteger }>(
-    `SELECT asset, sum(volume)::bigint AS volume FROM trading_volumes
+    `SELECT asset, LEAST(sum(volume), ${Number.MAX_SAFE_INTEGER})::bigint AS volume FROM trading_volumes
       WHERE account = $1 AND day >= $2::integer - ${VOLUME_DAYS} AND day < $2::integer GROUP BY asset`,
     [bytesOf(account), dayOf(nowMs)],
   );
