@@ -331,6 +331,42 @@ describe('custody', () => {
       assert.equal(huge.withdrawals[0]?.reason, 'transfer_failed');
     });
 
+    it('the main asset, whose totals lie beside the vault’s progress: a failed payment leaves totals and progress as they were', async () => {
+      const moodyCode = await lab.connection.ethers.provider.getCode(
+        await (await list('MoodyToken', [6])).getAddress(),
+      );
+      const address = await lab.tokens[1]!.getAddress();
+      await lab.connection.networkHelpers.setCode(address, moodyCode);
+      const moody = lab.tokens.at(-1)!.attach(address) as Contract;
+      await moody['setMood']!(1);
+      const before = await lab.inspect([alice]);
+      const withdrawal = await lab.withdrawal(alice, { amount: quanta(1_000), recipient: stranger.address });
+      const fill = {
+        taker: await lab.order(alice),
+        maker: await lab.order(bob, { side: 'sell' }),
+        size: 10,
+        takerFeePpm: 1_000,
+        makerFeePpm: 500,
+      };
+      const failed = await lab.settle({ fills: [fill], withdrawals: [withdrawal] });
+      assert.deepEqual([failed.skips, failed.withdrawals[0]?.reason], [[], 'transfer_failed']);
+      // 10,000 quanta changed hands, and the two fees alone moved a total.
+      const after = await lab.inspect([alice]);
+      assert.equal(after.assets[1].booked, before.assets[1].booked);
+      assert.equal(after.assets[1].fees, before.assets[1].fees + 15n);
+      assert.equal(after.accounts[0].balances[1], before.accounts[0].balances[1] - 10_010n);
+      assert.equal(after.batchId, before.batchId + 1n);
+      assert.equal(after.eventSequence, failed.eventSequence);
+      assert.equal(after.pausedUntil, before.pausedUntil);
+      await moody['setMood']!(0);
+      assert.equal(await outcome(withdrawal), 'executed');
+      const paid = await lab.inspect([alice]);
+      assert.equal(paid.assets[1].booked, before.assets[1].booked - 995n);
+      assert.equal(paid.assets[1].fees, before.assets[1].fees + 20n);
+      assert.equal(paid.assets[1].held, before.assets[1].held - 995n);
+      assert.equal(await moody['balanceOf']!(stranger.address), 995n);
+    });
+
     it('a net-outflow limit per asset and window, net of deposits', async () => {
       const address = await lab.tokens[1]!.getAddress();
       await lab.vault['setOutflowLimit']!(address, 1_000, 600);

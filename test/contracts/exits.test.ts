@@ -57,6 +57,42 @@ describe('exits', () => {
     assert.equal(await refusalOf(vault['exit']!(stranger.address, alice.address)), 'UnknownAsset');
   });
 
+  it('two tokens whose addresses end alike share a word: a request for one never pays the other', async () => {
+    const { ethers, networkHelpers } = lab.connection;
+    const code = await ethers.provider.getCode(await token());
+    const twins: string[] = [];
+    for (const start of ['11', '22']) {
+      const address = `0x${start.repeat(10)}${'ab'.repeat(10)}`;
+      await networkHelpers.setCode(address, code);
+      const twin = lab.tokens[1]!.attach(address) as Contract;
+      const shown = { symbol: `T${start}`, decimals: 6 };
+      await lab.listAsset(twin, 1n, 1, shown);
+      lab.tokens.push(twin);
+      lab.assets.push({ ...shown, quantum: 1n, kind: 'mocks/TestToken.sol/TestToken' });
+      await lab.fund(alice, lab.tokens.length - 1, Number(start));
+      await lab.fund(bob, lab.tokens.length - 1, 1_000);
+      twins.push(address);
+    }
+    const [first, second] = twins as [string, string];
+    const vault = await lab.as(alice);
+    await vault['requestExit']!(first);
+    assert.equal(await refusalOf(vault['requestExit']!(second)), 'ExitPending');
+    assert.equal(await refusalOf(vault['cancelExit']!(second)), 'NoExitRequested');
+    assert.equal(await lab.vault['exitAvailableAt']!(alice.address, second), 0n);
+    await lab.advance(EXIT_DELAY);
+    assert.equal(await refusalOf(vault['exit']!(second, stranger.address)), 'NoExitRequested');
+    await vault['exit']!(first, stranger.address);
+    await vault['requestExit']!(second);
+    assert.equal(await refusalOf(vault['exit']!(first, stranger.address)), 'NoExitRequested');
+    await lab.advance(EXIT_DELAY);
+    await vault['exit']!(second, stranger.address);
+    for (const [index, paid] of [11n, 22n].entries()) {
+      const twin = lab.tokens.at(index - 2) as Contract;
+      assert.equal(await twin['balanceOf']!(stranger.address), paid);
+      assert.equal(await twin['balanceOf']!(vault.target), 1_000n);
+    }
+  });
+
   it('twice: an exit pays once', async () => {
     const vault = await lab.as(alice);
     await vault['requestExit']!(await token());
