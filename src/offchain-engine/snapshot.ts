@@ -45,9 +45,11 @@ import { EngineState } from './state.ts';
 
 const MAGIC = 0x53594c54;
 const FORMAT = 4;
-/** Bytes per order and per lane, roughly and rather more. */
-const ORDER_BYTES = 128;
+/** Bytes per order, lane, balance and trade, rather more than less: a buffer that grows while it is written is a pause. */
+const ORDER_BYTES = 160;
 const LANE_BYTES = 56;
+const BALANCE_BYTES = 56;
+const TRADE_BYTES = 52;
 
 /** SHA-256 of the canonical bytes: equal exactly when the states are. */
 export function stateHash(engine: Engine): Hash {
@@ -64,8 +66,14 @@ export function encodeSnapshot(engine: Engine): Uint8Array {
 
 /** Fixes the state when called; the steps then encode it, whatever the engine does between them. */
 export function encodeInSteps({ core }: Engine): Generator<undefined, Uint8Array, undefined> {
-  const { accounts, ledger, pool, lanes } = core;
-  const out = new BinaryWriter((1 << 16) + pool.used * ORDER_BYTES + lanes.count * LANE_BYTES);
+  const { accounts, ledger, pool, lanes, trades } = core;
+  const out = new BinaryWriter(
+    (1 << 16) +
+      pool.used * ORDER_BYTES +
+      lanes.count * LANE_BYTES +
+      ledger.slotCount * BALANCE_BYTES +
+      (trades.tail - trades.start) * TRADE_BYTES,
+  );
   out.uint32(MAGIC);
   out.uint32(FORMAT);
   for (const value of scalars(core)) out.number(value);
@@ -88,7 +96,7 @@ export function encodeInSteps({ core }: Engine): Generator<undefined, Uint8Array
     },
     lanes: lanes.copy(),
     orders: new OrderTable(core),
-    trades: new TradeTable(core.trades),
+    trades: new TradeTable(trades),
     triggered: [...core.triggered],
     batches: [...core.batches],
   };
