@@ -211,7 +211,7 @@ export class Engine {
 }
 
 /** Opens a command: order and time are checked, sinks cleared, and what is due by now ends first. */
-export function beginCommand(core: EngineState, sequence: number, timestampMs: number): void {
+function beginCommand(core: EngineState, sequence: number, timestampMs: number): void {
   if (sequence !== core.sequence + 1) throw new Error(`command ${sequence} came after ${core.sequence}`);
   if (!(timestampMs >= core.nowMs))
     throw new Error(`command ${sequence} has time ${timestampMs}, before ${core.nowMs}`);

@@ -3,7 +3,8 @@
  *
  * Invariants: available + locked + pendingWithdrawal = settled + unsettledIn − unsettledOut for every balance;
  * every posting of a trade or fee sums to zero over the accounts, so that per asset Σ settled = deposits − withdrawals;
- * `locked` is exactly what the account's live orders need (see `lock.ts`);
+ * `locked` is exactly what the account's live orders need (see `lock.ts`), and what of its proceeds is frozen (see
+ * `freezing.ts`);
  * no figure is negative, save `available` of an account in deficit (a void or an exit took what had been spent already).
  */
 

@@ -1,7 +1,7 @@
 /** Part of a snapshot: what operators and the vault set (fees, limits, terms), volumes, leases, failed withdrawals, and proceeds that are frozen. */
 import type { FeeTier } from '../domain/markets.ts';
 import type { Ppm, Quanta } from '../domain/units.ts';
-import type { BinaryReader, BinaryWriter } from './binary.ts';
+import { type BinaryReader, type BinaryWriter, corrupt } from './binary.ts';
 import { deriveFees } from './fees.ts';
 import { readList } from './snapshot-pending.ts';
 import type { EngineState } from './state.ts';
@@ -92,16 +92,12 @@ function writeVolumes(out: BinaryWriter, { volumes, nowMs }: EngineState): void 
 }
 
 function readVolumes(input: BinaryReader, { volumes, nowMs }: EngineState): void {
-  const day = dayOf(nowMs);
   const count = input.uint32();
   for (let index = 0; index < count; index++) {
-    const key = input.number();
-    const { account, asset } = ownerOfVolume(key);
+    const { account, asset } = ownerOfVolume(input.number());
     const ago = input.uint32();
-    const volume = input.number();
-    volumes.add(account, asset, 0, nowMs);
-    const record = volumes.records.get(key);
-    if (record !== undefined && record.day === day) record.volumes[ago] = volume;
+    if (ago > VOLUME_DAYS) throw corrupt(`a volume is ${ago} days old`);
+    volumes.recordOn(account, asset, nowMs).volumes[ago] = input.number();
   }
 }
 

@@ -50,6 +50,14 @@ export class Volumes {
 
   /** @returns the day's volume so far */
   add(account: number, asset: number, amount: number, nowMs: number): Quanta {
+    const { volumes } = this.recordOn(account, asset, nowMs);
+    // Beyond 2^53 a sum would lose units; no tier lies there.
+    volumes[0] = Math.min(volumes[0]! + amount, Number.MAX_SAFE_INTEGER);
+    return volumes[0] as Quanta;
+  }
+
+  /** The record, created empty when there is none, moved on to the day of `nowMs`. */
+  recordOn(account: number, asset: number, nowMs: number): VolumeRecord {
     const key = account * ASSETS_MAX + asset;
     const day = dayOf(nowMs);
     let record = this.records.get(key);
@@ -63,9 +71,7 @@ export class Volumes {
       record.volumes.fill(0, 0, Math.min(passed, VOLUME_DAYS + 1));
       record.day = day;
     }
-    // Beyond 2^53 a sum would lose units; no tier lies there.
-    record.volumes[0] = Math.min(record.volumes[0]! + amount, Number.MAX_SAFE_INTEGER);
-    return record.volumes[0] as Quanta;
+    return record;
   }
 
   /** Volume of the last 30 complete days before the day of `nowMs`, in quote quanta. */
