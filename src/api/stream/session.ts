@@ -73,15 +73,12 @@ export class Session {
     }
   }
 
+  /** Never rejects. */
   async closed(): Promise<void> {
     const { caller, cancelOnDisconnect } = this.#connection;
     this.#connection.dispose();
     if (caller === undefined || !cancelOnDisconnect) return;
-    try {
-      await this.#using.context.disconnects.disarm(caller.account, true);
-    } catch (error) {
-      this.#using.logger.error({ err: error, account: caller.account }, 'cancel on disconnect failed');
-    }
+    await this.#using.context.disconnects.disarm(caller.account, this.#connection, true);
   }
 
   #checked(parsed: unknown): ClientMessage {
@@ -148,8 +145,8 @@ export class Session {
     if (connection.cancelOnDisconnect === enabled) return;
     connection.cancelOnDisconnect = enabled;
     try {
-      if (enabled) await this.#using.context.disconnects.arm(account);
-      else await this.#using.context.disconnects.disarm(account, false);
+      if (enabled) await this.#using.context.disconnects.arm(account, connection);
+      else await this.#using.context.disconnects.disarm(account, connection, false);
     } catch (error) {
       connection.cancelOnDisconnect = !enabled;
       throw error;
