@@ -118,6 +118,8 @@ export class RateLimits {
     const { shared, limits } = this.#options;
     const window = this.#window;
     for (const [budget, counts] of Object.entries(this.#counts)) {
+      // Cut while the first was told: what is counted now belongs to the next window.
+      if (window !== this.#window) return;
       const told = [...counts].filter(([, { untold }]) => untold > 0).slice(0, SHARED_AT_ONCE_MAX);
       if (told.length === 0) continue;
       const added = told.map(([address, { untold }]) => ({ field: address, by: untold }));

@@ -1,5 +1,6 @@
 /** What one address may send: every order counts, however it comes, and gateways count together. */
 import assert from 'node:assert/strict';
+import { RateLimits } from '../../src/api/rate-limits.ts';
 import { createRedisCounters } from '../../src/messaging/redis/shared-counters.ts';
 import { startTestRedis } from '../support/redis.ts';
 import { type ApiExchange, signedOrder, startApiExchange, type Wallet } from './support/api-exchange.ts';
@@ -101,6 +102,51 @@ describe('rate limits', () => {
     } finally {
       await one.close();
       await two.close();
+      await counters.close();
+      await server.stop();
+    }
+  });
+
+  it('takes nothing of one window for the next, though the exchange takes longer than the window', async () => {
+    let nowMs = 0;
+    const told: string[] = [];
+    let answer: (() => void) | undefined;
+    const limits = new RateLimits({
+      limits: { requestsMax: 5, ordersMax: 5, windowMs: 1_000 },
+      clock: () => nowMs,
+      shared: {
+        add: async (counter, added) => {
+          told.push(counter);
+          if (told.length === 1) await new Promise<void>((resolve) => (answer = resolve));
+          return added.map(({ by }) => (counter.endsWith(':0') ? 5 : by));
+        },
+      },
+      onSharingLost: (cause) => assert.fail(String(cause)),
+    });
+    const until = async (holds: () => boolean): Promise<void> => {
+      while (!holds()) await new Promise((resolve) => setTimeout(resolve, 10));
+    };
+    for (const budget of ['requests', 'orders'] as const) limits.take(budget, '192.0.2.1');
+    await until(() => answer !== undefined);
+    nowMs = 1_000;
+    for (const budget of ['requests', 'orders'] as const) limits.take(budget, '192.0.2.1');
+    answer?.();
+    await until(() => told.length === 3);
+    await limits.stop();
+    assert.deepEqual(told, ['rate:requests:0', 'rate:requests:1', 'rate:orders:1']);
+    assert.equal(limits.take('orders', '192.0.2.1').remaining, 3);
+  });
+
+  it('counts by itself when Redis holds the connection and says nothing', async () => {
+    const server = await startTestRedis();
+    const counters = createRedisCounters({ url: server.url, namespace: 'silent', onProblem: () => undefined });
+    try {
+      const add = (): Promise<readonly number[]> => counters.add('one', [{ field: 'a', by: 1 }], 60_000);
+      while ((await add().catch(() => [])).length === 0) await new Promise((resolve) => setTimeout(resolve, 10));
+      process.kill(server.pid, 'SIGSTOP');
+      await assert.rejects(add(), /timed out/);
+    } finally {
+      process.kill(server.pid, 'SIGCONT');
       await counters.close();
       await server.stop();
     }

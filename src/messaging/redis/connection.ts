@@ -40,9 +40,16 @@ const RECONNECT_MAX_MS = 500;
 /**
  * For calls that answer at once. Without a connection they fail at once, too: the caller knows that nothing was sent.
  * It reconnects by itself for ever.
+ *
+ * @param answerTimeoutMs after so long without an answer a call fails, too; otherwise when the connection is lost
  */
-export function connectForCalls(options: RedisOptions): Redis {
-  return connect(options, { enableOfflineQueue: false, maxRetriesPerRequest: 0, autoResendUnfulfilledCommands: false });
+export function connectForCalls(options: RedisOptions, answerTimeoutMs?: number): Redis {
+  return connect(options, {
+    enableOfflineQueue: false,
+    maxRetriesPerRequest: 0,
+    autoResendUnfulfilledCommands: false,
+    ...(answerTimeoutMs === undefined ? {} : { commandTimeout: answerTimeoutMs }),
+  });
 }
 
 /** For subscriptions and blocking reads, one each; they wait out a lost connection. */

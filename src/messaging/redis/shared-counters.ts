@@ -2,9 +2,12 @@
 import type { SharedCounters, Stop } from '../port.ts';
 import { connectForCalls, type RedisOptions } from './connection.ts';
 
-/** Connects in the background; until then, and whenever Redis is away, `add` fails at once. */
+/** A Redis that holds the connection and says nothing is away, too. */
+const ANSWER_TIMEOUT_MS = 2_000;
+
+/** Connects in the background; until then, and whenever Redis is away, `add` fails at once, or after two seconds without an answer. */
 export function createRedisCounters(options: RedisOptions): SharedCounters & { readonly close: Stop } {
-  const redis = connectForCalls(options);
+  const redis = connectForCalls(options, ANSWER_TIMEOUT_MS);
   return {
     add: async (counter, added, keptMs) => {
       const key = `{${options.namespace}}:${counter}`;
