@@ -197,8 +197,9 @@ class ReceiptChecker {
   readonly #model: VaultModel;
   readonly #findings: Findings;
   readonly #unjudged: string[] = [];
-  /** In order of their places. */
-  #waiting: readonly Acknowledgement[];
+  /** In order of their places; those before `#next` are judged. */
+  readonly #waiting: readonly Acknowledgement[];
+  #next = 0;
 
   constructor(acknowledgements: readonly Acknowledgement[], model: VaultModel, findings: Findings) {
     this.#waiting = acknowledgements.toSorted((a, b) => a.receipt.sequence - b.receipt.sequence);
@@ -208,10 +209,10 @@ class ReceiptChecker {
 
   check(row: JournalRow, commands: readonly SequencedCommand[]): void {
     const { chainId, vault } = this.#model.parameters;
-    const keys = [...this.#model.engineKeys];
-    for (; this.#waiting[0] !== undefined && this.#waiting[0].receipt.sequence <= row.lastSequence; ) {
-      const [first, ...others] = this.#waiting;
-      this.#waiting = others;
+    for (; ; this.#next++) {
+      const first = this.#waiting[this.#next];
+      if (first === undefined || first.receipt.sequence > row.lastSequence) return;
+      const keys = [...this.#model.engineKeys];
       const verdict = judgeAcknowledgement(first, keys, eip712Domain(chainId, vault), row, commands);
       if (verdict.kind === 'unproven') this.#unjudged.push(verdict.reason);
       else {
@@ -223,9 +224,9 @@ class ReceiptChecker {
   }
 
   unjudged(): readonly string[] {
-    const behind = this.#waiting.map(
-      ({ receipt }) => `the journal ends before the receipt's command ${receipt.sequence}`,
-    );
+    const behind = this.#waiting
+      .slice(this.#next)
+      .map(({ receipt }) => `the journal ends before the receipt's command ${receipt.sequence}`);
     return [...this.#unjudged, ...behind];
   }
 }
