@@ -55,6 +55,13 @@ export class BinaryWriter {
     this.text(value.toString(16));
   }
 
+  /** What another writer wrote, as it is. */
+  append(bytes: Uint8Array): void {
+    this.#reserve(bytes.length);
+    this.#bytes.set(bytes, this.#length);
+    this.#length += bytes.length;
+  }
+
   /** What was written; the writer is not used afterwards. */
   finish(): Uint8Array {
     return new Uint8Array(this.#bytes.buffer, 0, this.#length);

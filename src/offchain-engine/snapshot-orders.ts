@@ -144,6 +144,7 @@ export function* writeLanes(out: BinaryWriter, lanes: LaneTable, accounts: numbe
     const own = order.subarray(start, end).sort();
     start = end;
     out.uint32(own.length);
+    if (account % STEP === STEP - 1) yield;
     for (const packed of own) {
       const lane = Math.floor(packed / 2 ** 32);
       const slot = packed - lane * 2 ** 32;

@@ -5,7 +5,10 @@ import { type BinaryReader, type BinaryWriter, corrupt } from './binary.ts';
 import { deriveFees } from './fees.ts';
 import { readList } from './snapshot-pending.ts';
 import type { EngineState } from './state.ts';
-import { dayOf, ownerOfVolume, VOLUME_DAYS } from './volumes.ts';
+import { ownerOfVolume, VOLUME_DAYS, type VolumeTable } from './volumes.ts';
+
+/** Records of volumes written in one step. */
+const STEP = 128;
 
 export function writeRules(out: BinaryWriter, core: EngineState): void {
   out.number(core.feeMaximum.takerFeePpm);
@@ -32,9 +35,11 @@ export function writeRules(out: BinaryWriter, core: EngineState): void {
     out.number(key);
     out.number(amount);
   }
-  writeVolumes(out, core);
-  out.uint32(core.gateways.size);
-  for (const [gateway, { untilMs, accounts }] of [...core.gateways].sort((a, b) => (a[0] < b[0] ? -1 : 1))) {
+}
+
+export function writeGateways(out: BinaryWriter, { gateways }: EngineState): void {
+  out.uint32(gateways.size);
+  for (const [gateway, { untilMs, accounts }] of [...gateways].sort((a, b) => (a[0] < b[0] ? -1 : 1))) {
     out.text(gateway);
     out.number(untilMs);
     out.uint32(accounts.size);
@@ -74,20 +79,30 @@ export function readRules(input: BinaryReader, core: EngineState): void {
 }
 
 /** As seen on the day of the last command: a record that has not been touched since is the same as one that has moved on. */
-function writeVolumes(out: BinaryWriter, { volumes, nowMs }: EngineState): void {
-  const today = dayOf(nowMs);
-  const entries: [key: number, ago: number, volume: number][] = [];
-  for (const [key, record] of byKey(volumes.records)) {
-    for (const [position, volume] of record.volumes.entries()) {
-      const ago = today - record.day + position;
-      if (volume > 0 && ago <= VOLUME_DAYS) entries.push([key, ago, volume]);
-    }
+export function* writeVolumes(
+  out: BinaryWriter,
+  { keys, days, volumes }: VolumeTable,
+  today: number,
+): Generator<undefined, void, undefined> {
+  const positions = new Map<number, number>();
+  let count = 0;
+  for (const [position, key] of keys.entries()) {
+    positions.set(key, position);
+    for (let index = 0; index <= VOLUME_DAYS && today - days[position]! + index <= VOLUME_DAYS; index++)
+      if (volumes[position * (VOLUME_DAYS + 1) + index]! > 0) count++;
+    if (position % STEP === STEP - 1) yield;
   }
-  out.uint32(entries.length);
-  for (const [key, ago, volume] of entries) {
-    out.number(key);
-    out.uint32(ago);
-    out.number(volume);
+  out.uint32(count);
+  for (const [written, key] of keys.slice().sort().entries()) {
+    const position = positions.get(key)!;
+    for (let index = 0; index <= VOLUME_DAYS && today - days[position]! + index <= VOLUME_DAYS; index++) {
+      const volume = volumes[position * (VOLUME_DAYS + 1) + index]!;
+      if (volume === 0) continue;
+      out.number(key);
+      out.uint32(today - days[position]! + index);
+      out.number(volume);
+    }
+    if (written % STEP === STEP - 1) yield;
   }
 }
 

@@ -40,16 +40,18 @@ import {
   writeWithdrawalLanes,
   writeWithdrawals,
 } from './snapshot-pending.ts';
-import { readRules, writeRules } from './snapshot-rules.ts';
+import { readRules, writeGateways, writeRules, writeVolumes } from './snapshot-rules.ts';
 import { EngineState } from './state.ts';
+import { dayOf, VOLUME_DAYS, type VolumeTable } from './volumes.ts';
 
 const MAGIC = 0x53594c54;
 const FORMAT = 4;
-/** Bytes per order, lane, balance and trade, rather more than less: a buffer that grows while it is written is a pause. */
+/** Bytes per order, lane, balance, trade and record of volumes, rather more than less: a buffer that grows while it is written is a pause. */
 const ORDER_BYTES = 160;
 const LANE_BYTES = 56;
 const BALANCE_BYTES = 56;
 const TRADE_BYTES = 52;
+const VOLUME_BYTES = (VOLUME_DAYS + 1) * 20;
 
 /** SHA-256 of the canonical bytes: equal exactly when the states are. */
 export function stateHash(engine: Engine): Hash {
@@ -72,7 +74,8 @@ export function encodeInSteps({ core }: Engine): Generator<undefined, Uint8Array
       pool.used * ORDER_BYTES +
       lanes.count * LANE_BYTES +
       ledger.slotCount * BALANCE_BYTES +
-      (trades.tail - trades.start) * TRADE_BYTES,
+      (trades.tail - trades.start) * TRADE_BYTES +
+      core.volumes.records.size * VOLUME_BYTES,
   );
   out.uint32(MAGIC);
   out.uint32(FORMAT);
@@ -87,8 +90,13 @@ export function encodeInSteps({ core }: Engine): Generator<undefined, Uint8Array
   writeWithdrawalLanes(out, core);
   writeSwitches(out, core);
   writeRules(out, core);
+  const gateways = new BinaryWriter();
+  writeGateways(gateways, core);
   const tables = {
     accounts: accounts.count,
+    volumes: core.volumes.copy(),
+    today: dayOf(core.nowMs),
+    gateways: gateways.finish(),
     balances: {
       accounts: ledger.slotAccounts,
       assets: ledger.slotAssets,
@@ -105,6 +113,10 @@ export function encodeInSteps({ core }: Engine): Generator<undefined, Uint8Array
 
 type Tables = {
   readonly accounts: number;
+  readonly volumes: VolumeTable;
+  readonly today: number;
+  /** Encoded. */
+  readonly gateways: Uint8Array;
   readonly balances: Parameters<typeof writeBalances>[1];
   readonly lanes: ReturnType<EngineState['lanes']['copy']>;
   readonly orders: OrderTable;
@@ -116,9 +128,11 @@ type Tables = {
 function* encodeTables(
   out: BinaryWriter,
   core: EngineState,
-  { accounts, balances, lanes, orders, trades, triggered, batches }: Tables,
+  { accounts, volumes, today, gateways, balances, lanes, orders, trades, triggered, batches }: Tables,
 ): Generator<undefined, Uint8Array, undefined> {
   yield;
+  yield* writeVolumes(out, volumes, today);
+  out.append(gateways);
   yield* writeBalances(out, balances);
   yield* writeLanes(out, lanes, accounts, orders);
   yield* writeDoneOrders(out, trades.named(), orders);

@@ -18,6 +18,9 @@ export type VolumeRecord = {
   readonly volumes: Float64Array;
 };
 
+/** Records as they were: position i of each, `VOLUME_DAYS` + 1 volumes per record. */
+export type VolumeTable = { readonly keys: Float64Array; readonly days: Int32Array; readonly volumes: Float64Array };
+
 export const dayOf = (timeMs: number): number => Math.floor(timeMs / DAY_MS);
 
 export class Volumes {
@@ -72,6 +75,21 @@ export class Volumes {
       record.day = day;
     }
     return record;
+  }
+
+  /** The records as they are now, in no particular order. */
+  copy(): VolumeTable {
+    const count = this.records.size;
+    const keys = new Float64Array(count);
+    const days = new Int32Array(count);
+    const volumes = new Float64Array(count * (VOLUME_DAYS + 1));
+    let at = 0;
+    for (const [key, record] of this.records) {
+      keys[at] = key;
+      days[at] = record.day;
+      volumes.set(record.volumes, at++ * (VOLUME_DAYS + 1));
+    }
+    return { keys, days, volumes };
   }
 
   /** Volume of the last 30 complete days before the day of `nowMs`, in quote quanta. */
