@@ -15,7 +15,8 @@ const STRANGER = mnemonicToAccount(LOCAL_MNEMONIC, { addressIndex: 5 });
 const WEALTH = '0x56bc75e2d63100000';
 const SETTLEMENT = 'tallystick-settlement';
 /** A node without traffic lets the base fee fall to nothing: fifty times that shuts nobody out. One gwei. */
-const BASE_FEE_MIN = 10n ** 9n;
+const BASE_FEE_CALM = 10n ** 9n;
+const BASE_FEE_SPIKE = 50n * BASE_FEE_CALM;
 /** The submitter's lease is 3 s. */
 const PAST_THE_LEASE_MS = 4_500;
 
@@ -42,7 +43,12 @@ export const SUBMITTER_FAULTS: readonly Fault[] = [
     return 2;
   }),
   submitterFault('replacement underpriced', ['sending'], refuseAsUnderpriced),
-  submitterFault('base fee × 50', ['sending', 'node'], (world) => raiseBaseFee(world, () => sleep(FAULT_LASTS_MS))),
+  submitterFault('base fee × 50', ['sending', 'node'], async (world) => {
+    await calmBaseFee(world);
+    await setNextBaseFee(world, BASE_FEE_SPIKE);
+    await sleep(FAULT_LASTS_MS);
+    return 1;
+  }),
   submitterFault('wallet drained, then refilled', ['sending', 'node'], drain),
   submitterFault('reverts: a stranger settles first', ['sending', 'node'], frontRun),
   submitterFault('killed between signing and persisting', ['sending', 'settlement', 'postgres'], (world) =>
@@ -99,15 +105,18 @@ async function refuseAsUnderpriced({ proxies }: World): Promise<number> {
   return refused;
 }
 
-async function raiseBaseFee(world: World, meanwhile: () => Promise<unknown>): Promise<number> {
-  const block = (await world.rpc.request('eth_getBlockByNumber', ['latest', false])) as { baseFeePerGas: string };
-  const raised = 50n * max(BigInt(block.baseFeePerGas), BASE_FEE_MIN);
-  await world.rpc.request('anvil_setNextBlockBaseFeePerGas', [`0x${raised.toString(16)}`]);
-  await meanwhile();
-  return 1;
+/** What an earlier fault raised comes down at once, instead of by an eighth with each block. */
+async function calmBaseFee(world: World): Promise<void> {
+  await setNextBaseFee(world, BASE_FEE_CALM);
+  await until('a calm base fee', async () => {
+    const block = (await world.rpc.request('eth_getBlockByNumber', ['latest', false])) as { baseFeePerGas: string };
+    return BigInt(block.baseFeePerGas) <= 2n * BASE_FEE_CALM;
+  });
 }
 
-const max = (a: bigint, b: bigint): bigint => (a > b ? a : b);
+async function setNextBaseFee(world: World, fee: bigint): Promise<void> {
+  await world.rpc.request('anvil_setNextBlockBaseFeePerGas', [`0x${fee.toString(16)}`]);
+}
 
 /** The wallet stays empty until there is an alarm; once it is filled, the alarm goes by itself. */
 async function drain(world: World): Promise<number> {
@@ -163,27 +172,37 @@ async function killAtSend(world: World, answer: (raw: Hex) => Promise<ProxiedAns
 }
 
 /**
- * A transaction is taken from the pool's sight, a risen base fee makes the submitter replace it, and then both go to the node at once.
- * Whichever wins, the batch settles once.
+ * A transaction is taken from the pool's sight, a base fee above what it offers makes the submitter replace it, and then both go to the
+ * node at once. Whichever wins, the batch settles once.
  */
 async function raceReplacement(world: World): Promise<number> {
+  // Above the most that may be offered nothing is replaced.
+  await calmBaseFee(world);
   const held = new Map<number, Set<Hex>>();
+  let offered = BASE_FEE_CALM;
   const rivals = (): Hex[] => [...([...held.values()].find((raws) => raws.size > 1) ?? [])];
   await intercepting(
     world.proxies,
     async (call) => {
       if (!isSend(call)) return undefined;
       const raw = call.params[0] as TransactionSerializedEIP1559;
-      const { nonce = 0 } = parseTransaction(raw);
+      const { nonce = 0, maxFeePerGas = 0n } = parseTransaction(raw);
       held.set(nonce, (held.get(nonce) ?? new Set()).add(raw));
+      if (maxFeePerGas > offered) offered = maxFeePerGas;
       return { result: keccak256(raw) };
     },
     async () => {
       await until('a transaction', async () => held.size > 0);
-      await raiseBaseFee(world, () => until('a replacement', async () => rivals().length > 1));
+      // The tip counts too, so the offer may be far above twice the base fee. Block after block, until the submitter has looked.
+      const spike = 2n * offered;
+      await until('a replacement', async () => {
+        await setNextBaseFee(world, spike);
+        return rivals().length > 1;
+      });
     },
   );
   await Promise.all(rivals().map((raw) => sendQuietly(world, raw)));
+  await calmBaseFee(world);
   assert.ok(rivals().length > 1);
   return 1;
 }
