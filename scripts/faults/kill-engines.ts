@@ -41,7 +41,8 @@ type Word = { readonly kind: string; readonly atMs?: number; readonly sequence?:
 class EngineProcess {
   readonly child: ChildProcess;
   readonly acknowledged: Word[] = [];
-  readonly started = Promise.withResolvers<void>();
+  /** Recovered, and following the journal. */
+  readonly following = Promise.withResolvers<void>();
   readonly leading = Promise.withResolvers<number>();
   readonly ended: Promise<void>;
   readonly wire: Wire;
@@ -57,7 +58,7 @@ class EngineProcess {
       if (!line.endsWith('}')) return;
       const word = JSON.parse(line) as Word;
       if (word.kind === 'acknowledged') this.acknowledged.push(word);
-      if (word.kind === 'started') this.started.resolve();
+      if (word.kind === 'following') this.following.resolve();
       if (word.kind === 'leading') this.leading.resolve(word.atMs ?? 0);
     });
   }
@@ -98,7 +99,8 @@ export async function killEngines(options: {
     for (let kill = 1; kill <= options.kills; kill++) {
       await withinTime('the first leader', leader.leading.promise);
       const standby = await start();
-      await standby.started.promise;
+      // A standby that is still recovering is none yet.
+      await withinTime('a standby that follows', standby.following.promise);
       await leader.trades(20 + random(200));
       const blow = BLOWS[(kill - 1) % BLOWS.length] as Blow;
       const atMs = Date.now();

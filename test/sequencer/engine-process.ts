@@ -26,10 +26,21 @@ process.stdin.on('end', () => process.exit(0)).resume();
 
 const owner = `engine process ${process.pid}`;
 const pool = openDatabase({ url, applicationName: 'tallystick-test-engine' });
+const leadership = new PostgresLeadership({ pool, owner });
+let following = false;
 say({ kind: 'started' });
 const { sequencer, engine, epoch } = await leadJournal({
   journal: new PostgresJournal({ pool, owner }),
-  leadership: new PostgresLeadership({ pool, owner }),
+  leadership: {
+    tryAcquire: (opening) => {
+      // Recovered, and up to date: from here on it is the standby that a takeover needs.
+      if (!following) say({ kind: 'following' });
+      following = true;
+      return leadership.tryAcquire(opening);
+    },
+    renew: () => leadership.renew(),
+    release: () => leadership.release(),
+  },
   snapshots: new PostgresSnapshots({ pool }),
   form: ENGINE_FORM,
   wall: SYSTEM_CLOCK,
