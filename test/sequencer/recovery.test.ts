@@ -174,6 +174,51 @@ describe('recovery of the engine', () => {
     await assert.rejects(compare(), { code: 'SNAPSHOT_CORRUPT', message: /different states at sequence 42/ });
   });
 
+  it('takes over while it compares itself, however long that takes', async () => {
+    const first = await leader();
+    const comparing = Promise.withResolvers<void>();
+    const never = new Promise<never>(() => undefined);
+    const snapshots = new PostgresSnapshots({ pool });
+    let readers = 0;
+    const waiting = leader({
+      compareEveryMs: 0,
+      snapshots: {
+        save: (snapshot) => snapshots.save(snapshot),
+        async *newestFirst() {
+          // Recovery reads them; the comparison does not come to its end.
+          if (readers++ === 0) yield* snapshots.newestFirst();
+          else {
+            comparing.resolve();
+            await never;
+          }
+        },
+      },
+    });
+    await comparing.promise;
+    await first.sequencer.submit(place(1), soon());
+    await first.sequencer.stop();
+    const second = await waiting;
+    assert.deepEqual(second.engine.kinds.slice(-2), ['placeOrder', 'epochStarted']);
+  });
+
+  it('looks at no snapshot of a row that it has not read yet', async () => {
+    await journalWithSnapshots(40);
+    const { replica } = await recover();
+    const led = await leader({ snapshotEveryCommands: 1 });
+    await led.sequencer.submit(place(41), soon());
+    await led.sequencer.stop();
+    assert.ok((await snapshotSequences()).some((sequence) => sequence > replica.position.lastSequence));
+    await compareWithSnapshot(
+      {
+        journal: new PostgresJournalReader(pool),
+        snapshots: new PostgresSnapshots({ pool }),
+        form: RECORDING_FORM,
+        onProblem: ({ cause }) => assert.fail(String(cause)),
+      },
+      replica,
+    );
+  });
+
   it('stops waiting for the lease when it is told to', async () => {
     await leader({ leaseMs: 60_000 });
     const aborter = new AbortController();

@@ -57,27 +57,56 @@ export async function standBy<Engine extends LeadingEngine>(
   options: StandbyOptions<Engine>,
   replica: Replica<Engine>,
 ): Promise<number> {
-  const compareEveryMs = options.compareEveryMs ?? COMPARE_EVERY_MS;
-  for (let compareAtMs = options.wall.monotonicMs() + compareEveryMs; ; ) {
-    options.signal?.throwIfAborted();
-    await replica.catchUp();
-    const acquisition = await options.leadership.tryAcquire((last, epoch, databaseMs) => {
-      checkClockAtStart({
-        wallMs: options.wall.nowMs(),
-        databaseMs,
-        nextDeadlineMs: replica.engine.nextDeadlineMs,
-        accepted: options.acceptClock ?? options.clockStepMaxMs === Infinity,
+  const comparisons = compareFromTimeToTime(options, replica);
+  try {
+    for (;;) {
+      options.signal?.throwIfAborted();
+      await replica.catchUp();
+      comparisons.check();
+      const acquisition = await options.leadership.tryAcquire((last, epoch, databaseMs) => {
+        checkClockAtStart({
+          wallMs: options.wall.nowMs(),
+          databaseMs,
+          nextDeadlineMs: replica.engine.nextDeadlineMs,
+          accepted: options.acceptClock ?? options.clockStepMaxMs === Infinity,
+        });
+        return openingRow(options, replica.position, last, epoch);
       });
-      return openingRow(options, replica.position, last, epoch);
-    });
-    if (acquisition.kind === 'acquired') return acquisition.epoch;
-    if (options.wall.monotonicMs() >= compareAtMs) {
-      await compareWithSnapshot(options, replica);
-      compareAtMs = options.wall.monotonicMs() + compareEveryMs;
+      if (acquisition.kind === 'acquired') return acquisition.epoch;
+      const pauseMs = Math.min(options.pollMs ?? POLL_MS, Math.max(acquisition.remainingMs, 10));
+      await new Promise((resolve) => setTimeout(resolve, pauseMs));
     }
-    const pauseMs = Math.min(options.pollMs ?? POLL_MS, Math.max(acquisition.remainingMs, 10));
-    await new Promise((resolve) => setTimeout(resolve, pauseMs));
+  } finally {
+    comparisons.end();
   }
+}
+
+/** Beside the following, not in between: a comparison takes as long as a recovery, and the lease may end meanwhile. */
+function compareFromTimeToTime<Engine extends LeadingEngine>(
+  options: StandbyOptions<Engine>,
+  replica: Replica<Engine>,
+): { readonly check: () => void; readonly end: () => void } {
+  const compareEveryMs = options.compareEveryMs ?? COMPARE_EVERY_MS;
+  const ended = new AbortController();
+  let dueMs = options.wall.monotonicMs() + compareEveryMs;
+  let failure: { readonly cause: unknown } | undefined;
+  const compare = async (): Promise<void> => {
+    dueMs = Infinity;
+    try {
+      await compareWithSnapshot(options, replica, ended.signal);
+    } catch (cause) {
+      failure = { cause };
+    }
+    dueMs = options.wall.monotonicMs() + compareEveryMs;
+  };
+  return {
+    /** Starts one that is due. @throws what an earlier one found */
+    check: () => {
+      if (failure !== undefined) throw failure.cause;
+      if (options.wall.monotonicMs() >= dueMs) void compare();
+    },
+    end: () => ended.abort(),
+  };
 }
 
 /** Genesis on an empty journal, and the start of the epoch. */
@@ -108,16 +137,27 @@ function openingRow<Engine extends LeadingEngine>(
 }
 
 /**
- * Leads the newest snapshot on to where the replica stands.
+ * Leads the newest snapshot on to where the replica stands; the replica may go on meanwhile.
+ * @param signal ends the comparison at its next row, without a verdict
  * @throws ExchangeError SNAPSHOT_CORRUPT when that gives another state
  */
 export async function compareWithSnapshot<Engine extends SequencedEngine>(
   options: ReplicaOptions<Engine>,
   replica: Replica<Engine>,
+  signal?: AbortSignal,
 ): Promise<void> {
   const { lastSequence } = replica.position;
-  const other = await Replica.recover({ ...options, journal: journalUpTo(options.journal, lastSequence) });
-  const [own, led] = [replica, other].map(({ engine }) => options.form.stateHash(engine));
+  const own = options.form.stateHash(replica.engine);
+  const other = await Replica.recover({
+    form: options.form,
+    journal: journalUpTo(options.journal, lastSequence, signal),
+    // The leader may save one of a row that the replica has not read yet.
+    snapshots: snapshotsUpTo(options.snapshots, lastSequence),
+    onProblem: (problem) => {
+      if (signal?.aborted !== true) options.onProblem(problem);
+    },
+  });
+  const led = options.form.stateHash(other.engine);
   if (own === led) return;
   throw new ExchangeError(
     'SNAPSHOT_CORRUPT',
@@ -126,14 +166,24 @@ export async function compareWithSnapshot<Engine extends SequencedEngine>(
   );
 }
 
-function journalUpTo(journal: JournalReader, sequence: number): JournalReader {
+function journalUpTo(journal: JournalReader, sequence: number, signal: AbortSignal | undefined): JournalReader {
   return {
     lastRow: () => journal.lastRow(),
     async *rowsFrom(first) {
       for await (const row of journal.rowsFrom(first)) {
+        signal?.throwIfAborted();
         if (row.lastSequence > sequence) return;
         yield row;
       }
+    },
+  };
+}
+
+function snapshotsUpTo(snapshots: SnapshotStore, sequence: number): SnapshotStore {
+  return {
+    save: (snapshot) => snapshots.save(snapshot),
+    async *newestFirst() {
+      for await (const snapshot of snapshots.newestFirst()) if (snapshot.sequence <= sequence) yield snapshot;
     },
   };
 }
