@@ -17,6 +17,10 @@ function take(queue: CommandQueue, count: number): Command[] {
   return queue.take(count).map(({ command }) => command);
 }
 
+const LOST: Command = { kind: 'disarmDisconnect', gateway: 'g', account: OTHER, cancel: true };
+const ARM: Command = { kind: 'armDisconnect', gateway: 'g', account: OTHER, leaseMs: 15_000 };
+const RENEW: Command = { kind: 'renewGateway', gateway: 'g', leaseMs: 15_000 };
+
 describe('the queue before the journal', () => {
   it('takes the operator first, then cancels, then the chain, then orders', () => {
     const queue = new CommandQueue();
@@ -39,6 +43,21 @@ describe('the queue before the journal', () => {
     assert.deepEqual(take(queue, 10), [cancel(7), place(1), place(2, OTHER), cancel(1), cancelAll(OTHER)]);
     offer(queue, FACT, cancel(1), cancelAll(OTHER));
     assert.deepEqual(take(queue, 10), [cancel(1), cancelAll(OTHER), FACT]);
+  });
+
+  it('lets the end of a connection not overtake the last orders of its account', () => {
+    const queue = new CommandQueue();
+    offer(queue, place(1), place(2, OTHER), LOST, place(3));
+    assert.deepEqual(take(queue, 10), [place(1), place(2, OTHER), LOST, place(3)]);
+    offer(queue, place(1), LOST);
+    assert.deepEqual(take(queue, 10), [LOST, place(1)]);
+  });
+
+  it('gives connections that come and go no place of the operator', () => {
+    const queue = new CommandQueue({ operator: 1, cancel: 3, chain: 1, order: 2 });
+    assert.deepEqual(offer(queue, ARM, RENEW, LOST, ARM), [true, true, true, false]);
+    assert.deepEqual(offer(queue, HALT), [true]);
+    assert.deepEqual(take(queue, 10), [HALT, ARM, RENEW, LOST]);
   });
 
   it('bounds each class by itself: full of orders, it still takes cancels and facts', () => {

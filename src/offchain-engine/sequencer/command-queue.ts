@@ -3,7 +3,7 @@
  * words, cancels, facts from the chain, everything else. Whoever wants to leave a market gets through when it is busiest.
  *
  * A cancel does not overtake the order it names while that one is still waiting here: it would find nothing to cancel, and the
- * order would then rest. It queues behind it instead.
+ * order would then rest. It queues behind it instead. So does the end of a connection that promised to cancel its account's orders.
  */
 import type { Command } from '../../domain/commands.ts';
 import type { OrderKey } from '../../domain/orders.ts';
@@ -77,8 +77,11 @@ export class CommandQueue {
       case 'cancelOrder':
         return this.#waitingOrders.has(orderName(command.order)) ? 'order' : 'cancel';
       case 'cancelAllOrders':
+      case 'disarmDisconnect':
         return this.#waitingOrders.has(command.account) ? 'order' : 'cancel';
       case 'cancelAfter':
+      case 'armDisconnect':
+      case 'renewGateway':
         return 'cancel';
       case 'placeOrder':
       case 'replaceOrder':
@@ -99,8 +102,8 @@ export class CommandQueue {
   }
 }
 
-function isCancel(command: Command): boolean {
-  return command.kind === 'cancelOrder' || command.kind === 'cancelAllOrders' || command.kind === 'cancelAfter';
+function isCancel({ kind }: Command): boolean {
+  return kind === 'cancelOrder' || kind === 'cancelAllOrders' || kind === 'disarmDisconnect';
 }
 
 function orderName(order: OrderKey): string {
