@@ -3,7 +3,8 @@
  *
  * `run(work)` gives `work` one endpoint, so that everything it reads comes from the same node, and repeats it on the next
  * endpoint when it fails with a retryable error. An endpoint is verified (chain identity) before its first use and again
- * after every failure. Endpoints that fail wait longer each time; the first one listed is preferred when it is well.
+ * after every failure. Endpoints that fail wait longer each time; the first one listed is preferred when it is well. One whose head stands
+ * still while another's goes on is frozen: its answers are good, and old, so that no failure shows it; it is asked last.
  *
  * What comes back is checked for shape only: cut JSON, missing or foreign ids and HTTP errors are failures, never answers.
  * Whether an answer is *true* is for the caller to check (block hashes, parents, event sequence).
@@ -41,7 +42,17 @@ export type RpcPool = {
    */
   readonly run: <T>(work: (endpoint: RpcEndpoint) => Promise<T>) => Promise<T>;
   readonly endpoints: readonly RpcEndpoint[];
-  readonly health: () => readonly { name: string; failures: number; lastError: string | undefined }[];
+  /** In the order of `endpoints`. */
+  readonly health: () => readonly RpcHealth[];
+};
+
+type RpcHealth = {
+  readonly name: string;
+  /** Since it last answered well. */
+  readonly failures: number;
+  readonly lastError: string | undefined;
+  /** Its head has not moved for a while, and another node's has. */
+  readonly frozen: boolean;
 };
 
 export type RpcPoolOptions = {
@@ -50,7 +61,13 @@ export type RpcPoolOptions = {
   readonly verify?: (endpoint: RpcEndpoint) => Promise<void>;
   /** Longest wait after repeated failures of an endpoint. */
   readonly backoffMaxMs?: number;
+  /** A node whose head stands still so long, while another's goes on, is asked last. 30 s by default. */
+  readonly frozenAfterMs?: number;
 };
+
+const FROZEN_AFTER_MS = 30_000;
+/** Heads are looked at so many times within that. */
+const HEAD_LOOKS = 6;
 
 const BATCH_CALLS_MAX = 100;
 const BACKOFF_FIRST_MS = 100;
@@ -82,6 +99,10 @@ export function createRpcPool(urls: readonly string[], options: RpcPoolOptions =
     lastError: undefined as string | undefined,
   }));
   type Member = (typeof members)[number];
+  const heads = watchHeights(
+    members.map(({ endpoint }) => endpoint),
+    options.frozenAfterMs ?? FROZEN_AFTER_MS,
+  );
 
   const fail = (member: Member, error: unknown): void => {
     member.failures += 1;
@@ -105,13 +126,21 @@ export function createRpcPool(urls: readonly string[], options: RpcPoolOptions =
 
   return {
     endpoints: members.map((member) => member.endpoint),
-    health: () => members.map(({ endpoint, failures, lastError }) => ({ name: endpoint.name, failures, lastError })),
+    health: () =>
+      members.map(({ endpoint, failures, lastError }) => ({
+        name: endpoint.name,
+        failures,
+        lastError,
+        frozen: heads.isFrozen(endpoint),
+      })),
     run: async (work) => {
+      heads.look();
       const untried = new Set(members);
       let lastError: unknown;
       while (untried.size > 0) {
         const now = performance.now();
-        const ready = [...untried].find((member) => member.notBefore <= now);
+        const rested = [...untried].filter((member) => member.notBefore <= now);
+        const ready = rested.find((member) => !heads.isFrozen(member.endpoint)) ?? rested[0];
         if (ready === undefined) {
           const earliest = Math.min(...[...untried].map((member) => member.notBefore));
           await sleep(Math.max(1, earliest - now));
@@ -127,6 +156,32 @@ export function createRpcPool(urls: readonly string[], options: RpcPoolOptions =
         }
       }
       throw lastError;
+    },
+  };
+}
+
+/** Heights of several nodes' heads, looked at now and then while they are in use; of one node nothing can be said. */
+function watchHeights(
+  endpoints: readonly RpcEndpoint[],
+  frozenAfterMs: number,
+): { readonly look: () => void; readonly isFrozen: (endpoint: RpcEndpoint) => boolean } {
+  const heads = new Map<RpcEndpoint, { readonly height: number; readonly sinceMs: number }>();
+  let lookedAtMs = Number.NEGATIVE_INFINITY;
+  const readHeight = async (endpoint: RpcEndpoint): Promise<void> => {
+    const height = Number(await endpoint.request('eth_blockNumber', []));
+    if (heads.get(endpoint)?.height !== height) heads.set(endpoint, { height, sinceMs: performance.now() });
+  };
+  return {
+    look: () => {
+      if (endpoints.length < 2 || performance.now() - lookedAtMs < frozenAfterMs / HEAD_LOOKS) return;
+      lookedAtMs = performance.now();
+      // A node that does not answer here will not answer its next user either, who reports it.
+      for (const endpoint of endpoints) readHeight(endpoint).catch(() => undefined);
+    },
+    isFrozen: (endpoint) => {
+      const own = heads.get(endpoint);
+      if (own === undefined || performance.now() - own.sinceMs < frozenAfterMs) return false;
+      return [...heads.values()].some(({ height, sinceMs }) => height > own.height && sinceMs > own.sinceMs);
     },
   };
 }
@@ -191,11 +246,21 @@ async function post(url: string, name: string, body: string, timeoutMs: number):
       retryAfterMs: Number.isFinite(retryAfterMs) ? retryAfterMs : 0,
     });
   }
-  if (!response.ok) throw rpcFailure('transport', `${name} answered HTTP ${response.status}`);
+  // Some providers send a JSON-RPC error with a status of its own; it says more than the status.
+  if (!response.ok && !isRpcError(text)) throw rpcFailure('transport', `${name} answered HTTP ${response.status}`);
   try {
     return JSON.parse(text);
   } catch (error) {
     throw rpcFailure('malformed', `${name} answered with ${text.length} characters that are not JSON`, {}, error);
+  }
+}
+
+function isRpcError(text: string): boolean {
+  if (text.length > 100_000 || !/^\s*\{.*"error"\s*:\s*\{/s.test(text)) return false;
+  try {
+    return typeof (JSON.parse(text) as RpcAnswer).error?.message === 'string';
+  } catch {
+    return false;
   }
 }
 
@@ -226,7 +291,20 @@ function matchAnswers(
 
 /** Providers word "too many logs" differently and use -32005, -32602 or -32000 for it, so the words decide. */
 const RANGE_WORDS =
-  /more than \d+ results|block range|range (is )?too (large|wide)|response size|query timeout|limit exceeded.*range|too many (logs|results|blocks)/i;
+  /more than \d+ results|max(imum)? results|\branges?\b|response (is )?too (large|big)|response size|query timeout|too many (logs|results|blocks)/i;
+
+/** A quantity such as `0x1a`. @throws ExchangeError RPC_FAILED, retryable, when it is none: another node may know better. */
+function quantityOf(value: unknown, what: string): bigint {
+  if (typeof value === 'string' && /^0x[0-9a-f]{1,64}$/i.test(value)) return BigInt(value);
+  throw rpcFailure('malformed', `${what} came as ${JSON.stringify(value)?.slice(0, 80)}, not as a quantity`);
+}
+
+/** A quantity that is a safe integer. @throws ExchangeError RPC_FAILED */
+export function numberOf(value: unknown, what: string): number {
+  const quantity = quantityOf(value, what);
+  if (quantity <= BigInt(Number.MAX_SAFE_INTEGER)) return Number(quantity);
+  throw rpcFailure('malformed', `${what} came as ${quantity}, beyond any that can be`);
+}
 
 function answerFailure(error: NonNullable<RpcAnswer['error']>, call: RpcCall, name: string): ExchangeError {
   const message = String(error.message ?? 'no message');

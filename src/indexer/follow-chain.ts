@@ -4,7 +4,8 @@
  * Invariants:
  * 1. A step is derived from one node's answers that fit together by hash; anything else is a retryable failure and no step.
  * 2. A block step sits on the tip by parent hash. When the node's chain does not, the step is a reorg to the last common block.
- * 3. A final step names a block that the node's head descends from, and that no other reachable node contradicts.
+ * 3. A block becomes final, by a final step or at the end of a backfilled range, only when the node's head descends from it and every other
+ *    node that answers holds it too. A frozen node, and one that does not answer, has no voice.
  * 4. A chain that lacks the final block ends following with DEEP_REORG, once no node holds that block any more; a node of another
  *    genesis with CHAIN_MISMATCH. Both need a person: rows that were final, and what the engine did with them, cannot be taken back.
  *
@@ -15,7 +16,7 @@ import type { RpcEndpoint, RpcPool } from '../chain/rpc-pool.ts';
 import type { VaultReader } from '../chain/vault-reader.ts';
 import { ExchangeError } from '../domain/errors.ts';
 import { createBackfill } from './backfill.ts';
-import type { ChainStep, ChainTip, FollowedChain } from './chain-steps.ts';
+import type { BlockRef, ChainStep, ChainTip, FollowedChain } from './chain-steps.ts';
 import { tipOf } from './chain-steps.ts';
 import { blockByNumber, type Header, inconsistent, parseHeader, readBlocks, readHeaders } from './read-blocks.ts';
 
@@ -78,7 +79,8 @@ export function createFollower(options: FollowOptions): Follower {
     next: async (chain) => {
       try {
         const result = await pool.run((endpoint) => next(endpoint, chain));
-        if (result.step?.kind === 'final') await requireAgreement(pool, result.step.block);
+        const final = finalBlockOf(result.step);
+        if (final !== undefined) await requireAgreement(pool, final);
         return result;
       } catch (error) {
         if (!(error instanceof ExchangeError) || error.code !== 'DEEP_REORG') throw error;
@@ -147,27 +149,40 @@ async function reorgStep(endpoint: RpcEndpoint, chain: FollowedChain): Promise<C
   return { kind: 'reorg', to, depth: known.length - 1 - common };
 }
 
-/** Asks the other nodes too; one that is behind or does not answer has no vote. */
-async function requireAgreement(pool: RpcPool, block: ChainTip): Promise<void> {
+/** The block that a step makes final. */
+function finalBlockOf(step: ChainStep | undefined): BlockRef | undefined {
+  if (step?.kind === 'final') return step.block;
+  return step?.kind === 'block' && step.sparse ? step.blocks.at(-1) : undefined;
+}
+
+/**
+ * Asks the other nodes too. Blocks that are final at one node are known to all that are well, so that one without it says as much as one
+ * with another: somebody could have made blocks up on top of the chain that the others have.
+ */
+async function requireAgreement(pool: RpcPool, block: BlockRef): Promise<void> {
   if (pool.endpoints.length < 2) return;
   const answers = await hashesAt(pool, block.number);
   const dissent = answers.find(({ hash }) => hash !== undefined && hash !== block.hash);
   if (dissent !== undefined) {
+    const has = dissent.hash === null ? 'missing' : dissent.hash;
     throw inconsistent(
-      `block ${block.number} is ${block.hash} at one node and ${dissent.hash} at ${dissent.name}; not final yet`,
+      `block ${block.number} is ${block.hash} at one node and ${has} at ${dissent.name}; not final yet`,
     );
   }
 }
 
-async function findHolder(pool: RpcPool, block: ChainTip): Promise<string | undefined> {
+async function findHolder(pool: RpcPool, block: BlockRef): Promise<string | undefined> {
   const answers = await hashesAt(pool, block.number);
   return answers.find(({ hash }) => hash === block.hash)?.name;
 }
 
-async function hashesAt(pool: RpcPool, number: number): Promise<{ name: string; hash: string | undefined }[]> {
-  const answers = pool.endpoints.map(async (endpoint) => {
-    const [header] = await readHeaders(endpoint, [number]).catch(() => [undefined]);
-    return { name: endpoint.name, hash: header?.hash };
+/** Null where the node has no such block; undefined where it has no voice. */
+async function hashesAt(pool: RpcPool, number: number): Promise<{ name: string; hash: string | null | undefined }[]> {
+  const health = pool.health();
+  const answers = pool.endpoints.map(async (endpoint, index) => {
+    const headers = await readHeaders(endpoint, [number]).catch(() => undefined);
+    const hash = headers === undefined ? undefined : (headers[0]?.hash ?? null);
+    return { name: endpoint.name, hash: hash === null && health[index]?.frozen === true ? undefined : hash };
   });
   return Promise.all(answers);
 }

@@ -6,7 +6,7 @@
  * logs out, repeats them, reorders them or serves another block's is found by that; the result is a retryable failure with the reason
  * `inconsistent` or `events_missing`, and nothing of it is stored.
  */
-import { type RpcCall, type RpcEndpoint, rpcFailure, rpcFailureReason } from '../chain/rpc-pool.ts';
+import { numberOf, type RpcCall, type RpcEndpoint, rpcFailure, rpcFailureReason } from '../chain/rpc-pool.ts';
 import type { VaultReader } from '../chain/vault-reader.ts';
 import type { Address, ChainEventSequence, Hash, Hex, TimestampSeconds } from '../domain/units.ts';
 import type { BlockRef, ChainTip, FollowedBlock, VaultEvent } from './chain-steps.ts';
@@ -31,10 +31,13 @@ export const hexNumber = (value: number): Hex => `0x${value.toString(16)}`;
 export function parseHeader(block: unknown): Header | undefined {
   if (block === null) return undefined;
   const { number, hash, parentHash, timestamp } = block as Record<string, unknown>;
-  if (!isHash(hash) || !isHash(parentHash) || typeof number !== 'string' || typeof timestamp !== 'string') {
-    throw rpcFailure('malformed', 'a block came without number, hash, parent hash or timestamp');
-  }
-  return { number: Number(number), hash, parentHash, timestamp: Number(timestamp) as TimestampSeconds };
+  if (!isHash(hash) || !isHash(parentHash)) throw rpcFailure('malformed', 'a block came without hash or parent hash');
+  return {
+    number: numberOf(number, "a block's number"),
+    hash,
+    parentHash,
+    timestamp: numberOf(timestamp, "a block's timestamp") as TimestampSeconds,
+  };
 }
 
 const isHash = (value: unknown): value is Hash => typeof value === 'string' && /^0x[0-9a-f]{64}$/.test(value);
@@ -183,8 +186,31 @@ function decode(reader: VaultReader, log: RpcLog, block: number): ReturnType<Vau
 
 function asLogs(answer: unknown): RpcLog[] {
   if (!Array.isArray(answer)) throw rpcFailure('malformed', 'eth_getLogs did not answer with a list');
+  const broken = answer.find((log) => !isLog(log));
+  if (broken !== undefined) {
+    throw rpcFailure('malformed', `eth_getLogs answered with ${String(JSON.stringify(broken)).slice(0, 200)}`);
+  }
   return answer as RpcLog[];
 }
+
+/** What a node says may be anything; nothing of it must reach the database, or end the indexer, unless it has the form of a log. */
+function isLog(value: unknown): value is RpcLog {
+  if (typeof value !== 'object' || value === null) return false;
+  const { address, topics, data, blockNumber, blockHash, transactionHash, logIndex } = value as Record<string, unknown>;
+  return (
+    typeof address === 'string' &&
+    typeof data === 'string' &&
+    Array.isArray(topics) &&
+    topics.every((topic) => typeof topic === 'string') &&
+    isQuantity(blockNumber) &&
+    isQuantity(logIndex) &&
+    isHash(blockHash) &&
+    isHash(transactionHash)
+  );
+}
+
+/** Positions in chain and block; more than eight digits are none. */
+const isQuantity = (value: unknown): boolean => typeof value === 'string' && /^0x[0-9a-f]{1,8}$/i.test(value);
 
 function requireComplete(got: ChainEventSequence, stated: ChainEventSequence, block: number): void {
   if (got !== stated) {

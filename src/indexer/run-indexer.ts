@@ -36,6 +36,8 @@ export type IndexerOptions = {
   readonly stalledAfterMs?: number;
   readonly rangeBlocksMax?: number;
   readonly rpcTimeoutMs?: number;
+  /** As in RpcPoolOptions. */
+  readonly frozenAfterMs?: number;
   /** After each stored step, not awaited by the loop: wake the feeder, the reconciler, metrics. */
   readonly onStored?: (step: ChainStep, status: IndexerStatus) => void;
   readonly onWarning?: (message: string, error: unknown) => void;
@@ -86,6 +88,7 @@ export function startIndexer(options: IndexerOptions): Indexer {
   const rpc = createRpcPool(options.rpcUrls, {
     timeoutMs: options.rpcTimeoutMs ?? 10_000,
     backoffMaxMs: Math.max(1_000, pollIntervalMs * 4),
+    ...(options.frozenAfterMs === undefined ? {} : { frozenAfterMs: options.frozenAfterMs }),
     verify: async (endpoint) => {
       const got = await readChainIdentity(endpoint, place);
       if (identity !== undefined) requireSameChain(identity, got, endpoint.name);

@@ -9,6 +9,25 @@ import { createTestDatabase, type TestDatabase } from '../support/database.ts';
 import { deployNumberedContract, type NumberedContract } from '../support/numbered-contract.ts';
 import { LOG_FAULTS, type RpcProxy, startRpcProxy } from '../support/rpc-proxy.ts';
 
+/** Answers of a form that no node gives. */
+const NONSENSE: Readonly<Record<string, NonNullable<RpcProxy['bendAnswer']>>> = {
+  'a log that is null': bendLogs(() => null),
+  'a log without address': bendLogs(({ address: _, ...log }) => log),
+  'a log with a transaction hash of another length': bendLogs((log) => ({ ...log, transactionHash: '0x12' })),
+  'a log with an index that is no number': bendLogs((log) => ({ ...log, logIndex: 'first' })),
+  'a block with a time that is no number': (call, answer) =>
+    call.method === 'eth_getBlockByNumber' && call.params[0] !== '0x0'
+      ? { result: { ...(answer.result as object), timestamp: 'today' } }
+      : answer,
+  'a block number beyond any': (call, answer) =>
+    call.params[0] === 'latest' ? { result: { ...(answer.result as object), number: `0x${'f'.repeat(30)}` } } : answer,
+};
+
+function bendLogs(bend: (log: Readonly<Record<string, unknown>>) => unknown): NonNullable<RpcProxy['bendAnswer']> {
+  return (call, answer) =>
+    call.method === 'eth_getLogs' && Array.isArray(answer.result) ? { result: answer.result.map(bend) } : answer;
+}
+
 const CONFIRMATIONS: Finality = { kind: 'confirmations', count: 4 };
 
 describe('indexer', () => {
@@ -258,6 +277,75 @@ describe('indexer', () => {
     assert.match(lagging?.lastError ?? '', /is at block 3, below the final block/);
     assert.equal(honest?.lastError, undefined);
   });
+
+  it('leaves a node whose head stands still while another goes on', async () => {
+    const indexer = start({ rpcUrls: [proxy.url, node.rpcUrl], frozenAfterMs: 150 });
+    await contract.mine(12);
+    await contract.emit(2);
+    await converge();
+    await freeze();
+    await contract.emit(3);
+    await contract.mine(2);
+    await converge();
+    const [frozen, honest] = indexer.status().nodes;
+    assert.deepEqual([frozen?.frozen, frozen?.failures, honest?.frozen], [true, 0, false]);
+    // It has no block to contradict with either: the chain becomes final without it.
+    const before = indexer.status().final?.number ?? 0;
+    await contract.mine(8);
+    await waitFor(async () => (indexer.status().final?.number ?? 0) >= before + 8);
+  });
+
+  /** Everything about the present head and below stays as it is at the proxy, and nothing comes on top. */
+  async function freeze(): Promise<void> {
+    const [head] = await contract.rpc.batch([{ method: 'eth_getBlockByNumber', params: ['latest', false] }]);
+    const height = Number((head as { number: string }).number);
+    proxy.bendAnswer = ({ method, params }, answer) => {
+      if (method === 'eth_blockNumber') return { result: `0x${height.toString(16)}` };
+      if (method !== 'eth_getBlockByNumber') return answer;
+      if (params[0] === 'latest') return { result: head };
+      return Number(params[0]) > height ? { result: null } : answer;
+    };
+  }
+
+  for (const behind of [8, 60]) {
+    it(`does not call final what one node alone has put on top of the chain, ${behind} blocks`, async () => {
+      const honest = await startRpcProxy(node.rpcUrl);
+      try {
+        const indexer = start({ rpcUrls: [proxy.url, honest.url], frozenAfterMs: 60_000 });
+        await contract.mine(6);
+        await waitFor(async () => indexer.status().tip?.number === indexer.status().head && indexer.status().head > 6);
+        const head = indexer.status().head;
+        // To the honest node these blocks do not exist: the other one has made them up, events and all.
+        honest.bendAnswer = ({ method, params }, answer) => {
+          if (method !== 'eth_getBlockByNumber' || params[0] === 'latest') return answer;
+          return Number(params[0]) > head ? { result: null } : answer;
+        };
+        await contract.emit(1);
+        await contract.mine(behind);
+        await waitFor(async () => /missing at/.test(indexer.status().lastError ?? ''));
+        assert.ok((indexer.status().final?.number ?? 0) <= head);
+        honest.bendAnswer = undefined;
+        await converge();
+      } finally {
+        await honest.stop();
+      }
+    });
+  }
+
+  for (const [what, bend] of Object.entries(NONSENSE)) {
+    it(`goes on after a node answered with ${what}`, async () => {
+      const indexer = start();
+      await contract.emit(2);
+      await contract.mine(1);
+      await converge();
+      proxy.bendAnswer = bend;
+      await contract.emit(2);
+      await waitFor(async () => indexer.status().lastError !== undefined);
+      assert.notEqual(indexer.status().state, 'halted');
+      proxy.bendAnswer = undefined;
+      await converge();
+    });
+  }
 
   it('does not call a block final that another node contradicts', async () => {
     const [liar, honest] = [proxy, node.rpcUrl];
