@@ -75,6 +75,35 @@ function scripted(): readonly SequencedCommand[] {
   return exchange.journal;
 }
 
+/** Batches cut anew, twice; first the newest cut settles, then an earlier one. */
+function resealed(): readonly SequencedCommand[] {
+  const exchange = new Exchange();
+  for (const account of [ALICE, BOB, CAROL]) exchange.deposit(account, 1_000, 1_000_000);
+  for (let batch = 0; batch < 3; batch++) {
+    for (let trade = 0; trade < 4; trade++) {
+      exchange.place({ account: BOB, side: 'sell', size: 2, price: 100 });
+      exchange.place({ account: ALICE, side: 'buy', size: 2, price: 100, timeInForce: trade === 0 ? 'fok' : 'gtc' });
+    }
+    exchange.withdraw({ account: CAROL, amount: 100 + batch });
+    exchange.seal();
+  }
+  const [, second] = exchange.engine.batchesInFlight();
+  exchange.reseal(2, 2);
+  exchange.reseal(1, 3);
+  const outcomes = [{ index: 0, state: 'executed' as const, reason: 'executed' }];
+  exchange.settle(1);
+  exchange.settle(2);
+  exchange.settle(3, [], outcomes);
+  exchange.reseal(4, 1);
+  if (second === undefined) throw new Error('three batches were sealed');
+  exchange.place({ account: BOB, side: 'sell', size: 1, price: 100 });
+  exchange.place({ account: ALICE, side: 'buy', size: 1, price: 100 });
+  exchange.seal();
+  const [earlier] = exchange.engine.core.earlierCuts.at(-1) ?? [];
+  exchange.settle(4, [{ trade: 1, reason: 7 }], [], earlier?.contentHash as `0x${string}`);
+  return exchange.journal;
+}
+
 function freeze(name: string, commands: readonly SequencedCommand[]): void {
   const file = new URL(`${name}.json`, goldenDirectory(RULES_VERSION));
   if (existsSync(file)) {
@@ -88,4 +117,5 @@ function freeze(name: string, commands: readonly SequencedCommand[]): void {
 
 mkdirSync(goldenDirectory(RULES_VERSION), { recursive: true });
 freeze('scripted', scripted());
+freeze('resealed', resealed());
 for (const seed of SEEDS) freeze(`life-${seed}`, (await simulateSeed(seed, STEPS)).journal);

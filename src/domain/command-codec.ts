@@ -149,6 +149,10 @@ const command = variants<Command>({
   setLimits: [42, struct({ limits: engineLimits, reason: text })],
   setWithdrawalTerms: [43, struct({ asset: uint(), fee: uint(), minimum: uint(), reason: text })],
   acceptClockJump: [44, struct({ reason: text })],
+  resealBatch: [
+    45,
+    struct({ batchId: uint(), tradesMax: uint(), withdrawalsMax: uint(), contentHashes: list(hash), reason: text }),
+  ],
 
   assetListed: [64, struct({ eventSequence, asset })],
   marketListed: [65, struct({ eventSequence, market })],

@@ -129,6 +129,19 @@ export type OperatorCommand =
   | { readonly kind: 'resumeWithdrawals'; readonly reason: string }
   /** Always the last command of its journal row. */
   | { readonly kind: 'sealBatch'; readonly tradesMax: number; readonly withdrawalsMax: number }
+  /**
+   * Cuts batch `batchId`, which cannot land, and those after it into smaller ones. Always the last command of its journal row.
+   * `contentHashes`: of the content that each of them, from `batchId` to the newest, was published with; it may still land, and the
+   * engine must know it then.
+   */
+  | {
+      readonly kind: 'resealBatch';
+      readonly batchId: number;
+      readonly tradesMax: number;
+      readonly withdrawalsMax: number;
+      readonly contentHashes: readonly Hash[];
+      readonly reason: string;
+    }
   /** Time passes: expires orders and fires deadlines that are due. Sent only when something is due. */
   | { readonly kind: 'tick' };
 

@@ -97,6 +97,21 @@ export type EngineEvent =
       readonly amount: Quanta;
     }
   | { readonly kind: 'batchSealed'; readonly batch: SealedBatch }
+  /**
+   * From `firstBatchId` on, batches in flight are others than before; each is told again by a `batchSealed` that follows. Ids above
+   * `lastBatchId` are in no use until they are sealed again. `resealed`: cut into smaller ones; `earlier_cut_settled`: the vault has
+   * settled, as `firstBatchId`, content that a reseal had replaced, so that what followed it then stands again.
+   */
+  | {
+      readonly kind: 'batchesRecut';
+      readonly cause: 'resealed' | 'earlier_cut_settled';
+      readonly firstBatchId: number;
+      readonly lastBatchId: number;
+      readonly reason: string;
+      /** In no batch any more. */
+      readonly unsealedTrades: readonly number[];
+      readonly unsealedWithdrawals: readonly Hash[];
+    }
   /** The batch is final on chain; `voided` lists the trades that the contract skipped, reversed on both sides. */
   | {
       readonly kind: 'batchFinal';

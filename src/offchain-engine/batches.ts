@@ -76,6 +76,8 @@ export type InFlightBatch = {
   readonly end: number;
   readonly tradeCount: number;
   readonly withdrawals: readonly PendingWithdrawal[];
+  /** Of the content it was published with; known once another cut has taken its place. */
+  readonly contentHash: string | undefined;
 };
 
 /** Seals what is due, unless there is nothing or too many batches are in flight. */
@@ -101,6 +103,7 @@ export function sealBatch(state: EngineState, tradesMax: number, withdrawalsMax:
     end: end + trades.moved,
     tradeCount,
     withdrawals,
+    contentHash: undefined,
   });
   trades.head = end;
   trades.count -= tradeCount;

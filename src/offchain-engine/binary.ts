@@ -122,6 +122,10 @@ export class BinaryReader {
     return BigInt(`0x${text}`);
   }
 
+  get ended(): boolean {
+    return this.#position === this.#bytes.length;
+  }
+
   /** @throws ExchangeError when bytes are left. */
   end(): void {
     if (this.#position !== this.#bytes.length)

@@ -20,6 +20,7 @@ import { applyFees } from './fees.ts';
 import { refreeze, thaw } from './freezing.ts';
 import { AVAILABLE, SETTLED } from './ledger.ts';
 import { byArrival, endLiveOrder, liveOrdersOf } from './live-orders.ts';
+import { takeLandedCut } from './reseal.ts';
 import { noteShortfall, remedyDeficits } from './reversals.ts';
 import { type EngineState, MarketBook } from './state.ts';
 import { failPendingWithdrawals } from './withdrawals.ts';
@@ -171,6 +172,7 @@ function executeExit(state: EngineState, address: Address, asset: number, amount
 
 function settleBatch(state: EngineState, settled: Extract<ChainCommand, { kind: 'batchSettled' }>): void {
   const frozen = thaw(state);
+  takeLandedCut(state, settled.batchId, settled.contentHash);
   finishBatch(state, settled, settled.eventSequence);
   countVolumes(state);
   refreeze(state, frozen, settled.skips.length > 0);

@@ -9,6 +9,7 @@ import { armDisconnect, disarmDisconnect, renewGateway } from './disconnects.ts'
 import { applyFees, refuseParameters, refuseTiers } from './fees.ts';
 import { placeOrder, replaceOrder } from './order-entry.ts';
 import { fillTicket, type OrderTicket } from './order-ticket.ts';
+import { resealBatches } from './reseal.ts';
 import type { RuledCommand } from './rules.ts';
 import type { EngineState } from './state.ts';
 import { requestWithdrawal, withdrawalFee } from './withdrawals.ts';
@@ -130,6 +131,9 @@ function operate(core: EngineState, command: Exclude<RuledCommand, ChainCommand 
       return;
     case 'sealBatch':
       sealBatch(core, command.tradesMax, command.withdrawalsMax);
+      return;
+    case 'resealBatch':
+      resealBatches(core, command);
       return;
     // Time has passed, or may pass: the sequencer's clock is what these are about.
     case 'tick':

@@ -1,5 +1,6 @@
 /** The snapshot's sections of what is on its way to the chain: trades, withdrawals with their lanes, switches, batches in flight. */
-import type { Quanta, TimestampSeconds } from '../domain/units.ts';
+import type { Hex, Quanta, TimestampSeconds } from '../domain/units.ts';
+import type { InFlightBatch } from './batches.ts';
 import { type BinaryReader, type BinaryWriter, corrupt } from './binary.ts';
 import { INT_SHIFT, REFERENCES } from './book/order-pool.ts';
 import type { EngineState, PendingWithdrawal } from './state.ts';
@@ -172,8 +173,28 @@ export function readSwitches(input: BinaryReader, core: EngineState): void {
   for (const registered of readList(input, () => input.text())) core.registeredOrders.add(registered);
 }
 
-/** Batches are told by how many of the log's trades each has, oldest first. */
-export function writeBatches(out: BinaryWriter, batches: EngineState['batches']): void {
+/**
+ * Batches are told by how many of the log's trades each has, oldest first. Then, if there are any, the earlier cuts, oldest first: each by how
+ * many batches it has in common with the present one, and the others.
+ */
+export function writeBatches(
+  out: BinaryWriter,
+  batches: EngineState['batches'],
+  earlierCuts: EngineState['earlierCuts'],
+): void {
+  writeCut(out, batches);
+  if (earlierCuts.length === 0) return;
+  out.uint32(earlierCuts.length);
+  for (const cut of earlierCuts) {
+    const parting = cut.findIndex((batch, index) => batch.journalSequence !== batches[index]?.journalSequence);
+    out.uint32(parting);
+    const others = cut.slice(parting);
+    writeCut(out, others);
+    for (const { contentHash } of others) out.hex(contentHash ?? '0x');
+  }
+}
+
+function writeCut(out: BinaryWriter, batches: readonly InFlightBatch[]): void {
   out.uint32(batches.length);
   for (const { batchId, epoch, journalSequence, tradeCount, withdrawals } of batches) {
     for (const value of [batchId, epoch, journalSequence]) out.number(value);
@@ -182,21 +203,40 @@ export function writeBatches(out: BinaryWriter, batches: EngineState['batches'])
   }
 }
 
-/** To be read after the trades. */
-export function readBatches(input: BinaryReader, { batches, trades }: EngineState): void {
-  const count = input.uint32();
-  for (let index = 0; index < count; index++) {
+/** To be read last, after the trades. */
+export function readBatches(input: BinaryReader, { batches, earlierCuts, trades }: EngineState): void {
+  batches.push(...readCut(input, trades, trades.head));
+  for (const { tradeCount } of batches) {
+    trades.head += tradeCount;
+    trades.count -= tradeCount;
+  }
+  if (input.ended) return;
+  const cuts = input.uint32();
+  for (let index = 0; index < cuts; index++) {
+    const inCommon = batches.slice(0, input.uint32());
+    const others = readCut(input, trades, inCommon.at(-1)?.end ?? trades.start);
+    const named = others.map((batch) => ({ ...batch, contentHash: hashOf(input.hex()) }));
+    earlierCuts.push([...inCommon, ...named]);
+  }
+}
+
+function hashOf(hex: Hex): Hex | undefined {
+  return hex === '0x' ? undefined : hex;
+}
+
+function readCut(input: BinaryReader, trades: TradeLog, from: number): InFlightBatch[] {
+  let first = from;
+  return readList(input, () => {
     const batchId = input.number();
     const epoch = input.number();
     const journalSequence = input.number();
     const tradeCount = input.uint32();
-    const first = trades.head;
-    trades.head += tradeCount;
-    trades.count -= tradeCount;
-    if (trades.head > trades.tail) throw corrupt(`batch ${batchId} has more trades than there are`);
-    const withdrawals = readWithdrawals(input);
-    batches.push({ batchId, epoch, journalSequence, first, end: trades.head, tradeCount, withdrawals });
-  }
+    const end = first + tradeCount;
+    if (end > trades.tail) throw corrupt(`batch ${batchId} has more trades than there are`);
+    const batch = { batchId, epoch, journalSequence, first, end, tradeCount };
+    first = end;
+    return { ...batch, withdrawals: readWithdrawals(input), contentHash: undefined };
+  });
 }
 
 export function readList<Item>(input: BinaryReader, read: () => Item): Item[] {

@@ -107,6 +107,7 @@ export function encodeInSteps({ core }: Engine): Generator<undefined, Uint8Array
     trades: new TradeTable(trades),
     triggered: [...core.triggered],
     batches: [...core.batches],
+    earlierCuts: [...core.earlierCuts],
   };
   return encodeTables(out, core, tables);
 }
@@ -123,12 +124,13 @@ type Tables = {
   readonly trades: TradeTable;
   readonly triggered: readonly number[];
   readonly batches: EngineState['batches'];
+  readonly earlierCuts: EngineState['earlierCuts'];
 };
 
 function* encodeTables(
   out: BinaryWriter,
   core: EngineState,
-  { accounts, volumes, today, gateways, balances, lanes, orders, trades, triggered, batches }: Tables,
+  { accounts, volumes, today, gateways, balances, lanes, orders, trades, triggered, batches, earlierCuts }: Tables,
 ): Generator<undefined, Uint8Array, undefined> {
   yield;
   yield* writeVolumes(out, volumes, today);
@@ -139,7 +141,7 @@ function* encodeTables(
   yield* writeTrades(out, trades, orders);
   out.uint32(triggered.length);
   for (const id of triggered) out.uint32(orders.positionOf(id));
-  writeBatches(out, batches);
+  writeBatches(out, batches, earlierCuts);
   core.lanes.takeBack(lanes);
   core.pool.takeBack(orders.ints.buffer as ArrayBuffer);
   return out.finish();

@@ -136,6 +136,8 @@ export class EngineState {
   readonly registeredOrders = new Set<string>();
   /** Sealed and not final, oldest first. */
   readonly batches: InFlightBatch[] = [];
+  /** What was in flight before each reseal, oldest first, as long as it may still land: see reseal.ts. */
+  readonly earlierCuts: (readonly InFlightBatch[])[] = [];
   /** Time of the oldest trade that is not final; Infinity when there is none. */
   unsettledSinceMs = Number.POSITIVE_INFINITY;
 

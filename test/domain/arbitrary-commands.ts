@@ -112,6 +112,13 @@ const FIELDS: { readonly [Kind in Command['kind']]: { readonly [field: string]: 
   haltWithdrawals: { reason: words },
   resumeWithdrawals: { reason: words },
   sealBatch: { tradesMax: uint, withdrawalsMax: uint },
+  resealBatch: {
+    batchId: uint,
+    tradesMax: uint,
+    withdrawalsMax: uint,
+    contentHashes: fc.array(hash, { maxLength: 5 }),
+    reason: words,
+  },
   tick: {},
   assetListed: { ...chain, asset },
   marketListed: { ...chain, market },

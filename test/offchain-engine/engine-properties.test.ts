@@ -11,7 +11,13 @@ describe('the engine, whatever happens', () => {
       const life = new Life();
       for (const step of steps) {
         for (const event of life.take(step))
-          seen.add(event.kind === 'orderDone' ? `${event.status} ${event.reason}` : event.kind);
+          seen.add(
+            event.kind === 'orderDone'
+              ? `${event.status} ${event.reason}`
+              : event.kind === 'batchesRecut'
+                ? `${event.kind} ${event.cause}`
+                : event.kind,
+          );
       }
     }
     const expected = [
@@ -20,6 +26,8 @@ describe('the engine, whatever happens', () => {
       'orderReduced',
       'batchSealed',
       'batchFinal',
+      'batchesRecut resealed',
+      'batchesRecut earlier_cut_settled',
       'tradeVoided',
       'accountInDeficit',
       'withdrawalDone',

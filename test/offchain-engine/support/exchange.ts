@@ -1,5 +1,6 @@
 /** An engine with two assets and a market, and short words for what tests do to it. */
-import type { WithdrawalOutcome } from '../../../src/domain/batches.ts';
+import { createHash } from 'node:crypto';
+import type { SealedBatch, WithdrawalOutcome } from '../../../src/domain/batches.ts';
 import type { ChainFact, Command, EngineLimits } from '../../../src/domain/commands.ts';
 import type { Balance, EngineEvent } from '../../../src/domain/events.ts';
 import type { MarketParameters } from '../../../src/domain/markets.ts';
@@ -183,8 +184,16 @@ export class Exchange {
     batchId: number,
     skips: { trade: number; reason: number }[] = [],
     withdrawals: WithdrawalOutcome[] = [],
+    contentHash = digest(1e6 + batchId),
   ): readonly EngineEvent[] {
-    return this.fact({ kind: 'batchSettled', batchId, contentHash: digest(1e6 + batchId), skips, withdrawals });
+    return this.fact({ kind: 'batchSettled', batchId, contentHash, skips, withdrawals });
+  }
+
+  /** Cuts the batches from `batchId` on anew, naming the content of each. */
+  reseal(batchId: number, tradesMax: number, withdrawalsMax = 50): readonly EngineEvent[] {
+    const replaced = this.engine.batchesInFlight().filter((batch) => batch.batchId >= batchId);
+    const contentHashes = replaced.map(contentOf);
+    return this.apply({ kind: 'resealBatch', batchId, tradesMax, withdrawalsMax, contentHashes, reason: 'too large' });
   }
 
   sequenceNow(): number {
@@ -201,6 +210,12 @@ export class Exchange {
       this.engine.levels(market, which).map(({ price, size }) => [price, size]);
     return { buy: side('buy'), sell: side('sell') };
   }
+}
+
+/** Stands for the hash of the packed content: no two batches have the same terms and the same hash here. */
+export function contentOf({ batchId, orders, trades, withdrawals }: SealedBatch): Hash {
+  const terms = JSON.stringify([batchId, orders, trades, withdrawals]);
+  return `0x${createHash('sha256').update(terms).digest('hex')}`;
 }
 
 export function keyOf({ account, lane, orderSequence }: OrderKey): OrderKey {

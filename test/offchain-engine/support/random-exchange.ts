@@ -5,9 +5,10 @@ import type { EngineEvent } from '../../../src/domain/events.ts';
 import type { OrderKey } from '../../../src/domain/orders.ts';
 import type { Address, PriceTicks, Quanta, TimestampMs, TimestampSeconds } from '../../../src/domain/units.ts';
 import { feeOf } from '../../../src/domain/units.ts';
+import { toSealedBatch } from '../../../src/offchain-engine/batches.ts';
 import { INT_SHIFT, MAX_FEE_PPM, REFERENCES, STATE, STATE_DONE } from '../../../src/offchain-engine/book/order-pool.ts';
 import type { Engine } from '../../../src/offchain-engine/engine.ts';
-import { ALICE, all, BASE, BOB, CAROL, Exchange, keyOf, LOT, QUOTE, TICK } from './exchange.ts';
+import { ALICE, all, BASE, BOB, CAROL, contentOf, Exchange, keyOf, LOT, only, QUOTE, TICK } from './exchange.ts';
 
 const ACCOUNTS: readonly Address[] = [ALICE, BOB, CAROL];
 const KEY: Address = `0x${'ee'.repeat(20)}`;
@@ -79,7 +80,25 @@ const step = fc.oneof(
     weight: 3,
     arbitrary: fc.record({ kind: fc.constant('seal' as const), tradesMax: fc.integer({ min: 1, max: 6 }) }),
   },
-  { weight: 3, arbitrary: fc.record({ kind: fc.constant('settle' as const), skip: fc.nat(5), fail: fc.boolean() }) },
+  {
+    weight: 3,
+    arbitrary: fc.record({
+      kind: fc.constant('settle' as const),
+      skip: fc.nat(5),
+      fail: fc.boolean(),
+      /** Which of the cuts that may land does. */
+      cut: fc.nat(5),
+    }),
+  },
+  {
+    weight: 2,
+    arbitrary: fc.record({
+      kind: fc.constant('reseal' as const),
+      later: fc.nat(2),
+      tradesMax: fc.integer({ min: 1, max: 4 }),
+      withdrawalsMax: fc.integer({ min: 1, max: 2 }),
+    }),
+  },
   {
     weight: 1,
     arbitrary: fc.record({
@@ -172,7 +191,9 @@ export class Life {
       case 'seal':
         return exchange.apply({ kind: 'sealBatch', tradesMax: next.tradesMax, withdrawalsMax: 3 });
       case 'settle':
-        return this.#settle(next.skip, next.fail);
+        return this.#settle(next.skip, next.fail, next.cut);
+      case 'reseal':
+        return exchange.reseal(this.#settledBatches + 1 + next.later, next.tradesMax, next.withdrawalsMax);
       case 'cancelAll':
         return exchange.apply({ kind: 'cancelAllOrders', account: next.account, market: next.market });
       case 'cancelAfter':
@@ -240,10 +261,13 @@ export class Life {
     return this.exchange.fact({ kind: 'depositCredited', account: owner, asset, amount: amount as Quanta });
   }
 
-  /** The vault settles the oldest batch, skipping some trades and failing some withdrawals. */
-  #settle(skip: number, fail: boolean): readonly EngineEvent[] {
-    const batch = this.exchange.engine.batchesInFlight()[0];
-    if (batch === undefined) return [];
+  /** The vault settles the oldest batch, of one cut or another, skipping some trades and failing some withdrawals. */
+  #settle(skip: number, fail: boolean, cut: number): readonly EngineEvent[] {
+    const { core } = this.exchange.engine;
+    const candidates = [core.batches, ...core.earlierCuts].flatMap(([oldest]) => oldest ?? []);
+    const landed = candidates[cut % candidates.length];
+    if (landed === undefined) return [];
+    const batch = toSealedBatch(core, landed);
     assert.equal(batch.batchId, ++this.#settledBatches);
     const skips = batch.trades.flatMap((_, trade) =>
       skip > 0 && trade % (skip + 1) === skip - 1 ? [{ trade, reason: 7 }] : [],
@@ -252,7 +276,15 @@ export class Life {
       if (!fail) this.booked[asset]! -= amount - fee;
       return { index, state: fail ? ('failed' as const) : ('executed' as const), reason: '' };
     });
-    return this.exchange.settle(batch.batchId, skips, withdrawals);
+    const events = this.exchange.settle(batch.batchId, skips, withdrawals, contentOf(batch));
+    const final = only(events, 'batchFinal');
+    const ended = [...(final?.settledTrades ?? []), ...(final?.voidedTrades.map(({ tradeId }) => tradeId) ?? [])];
+    assert.deepEqual(
+      ended.sort((a, b) => a - b),
+      batch.trades.map(({ tradeId }) => tradeId),
+      'the trades of the settled content end',
+    );
+    return events;
   }
 
   #exit(owner: Address, asset: number, what: 'request' | 'cancel' | 'execute'): readonly EngineEvent[] {
