@@ -7,6 +7,8 @@ const ENGINE = { statement: 'SELECT * FROM leader FOR UPDATE', waiter: 'tallysti
 /** Written by settlement, indexer, projector and engine. */
 const CONTENDED = ['settlements', 'chain_events', 'orders', 'batches', 'reconciliations'] as const;
 const CONNECTIONS_MAX = 220;
+const CONNECTIONS_AT_ONCE = 10;
+const OWN_NAME = 'tallystick-test-faults';
 
 export const POSTGRES_FAULTS: readonly Fault[] = [
   postgresFault('killed (SIGKILL) while a commit is under way', (world) =>
@@ -26,10 +28,10 @@ function postgresFault(name: string, inject: Fault['inject']): Fault {
   return { name, group: 'PostgreSQL', parts: ['postgres', 'engine', 'settlement', 'indexer'], inject };
 }
 
-async function endSessions(pool: pg.Pool): Promise<void> {
+async function endSessions(pool: pg.Pool | pg.PoolClient): Promise<void> {
   await pool.query(
     `SELECT pg_terminate_backend(pid) FROM pg_stat_activity
-      WHERE pid <> pg_backend_pid() AND datname = current_database() AND application_name <> 'tallystick-test-faults'`,
+      WHERE pid <> pg_backend_pid() AND datname = current_database() AND application_name <> '${OWN_NAME}'`,
   );
 }
 
@@ -108,27 +110,35 @@ async function exhaustPools({ pool, url }: World): Promise<number> {
 /** Takes what the server has, ends the services' own sessions, and takes those as well. */
 async function takeEveryConnection({ pool, postgres: { url } }: World): Promise<number> {
   const taken: pg.Client[] = [];
+  // Held all the time: the pool would give an idle one back, and get none again.
+  const own = await pool.connect();
   const takeAll = async (): Promise<void> => {
-    while (taken.length < CONNECTIONS_MAX) {
-      const client = new pg.Client({ connectionString: url, application_name: 'tallystick-test-faults' });
-      client.on('error', () => undefined);
-      try {
-        await client.connect();
-      } catch {
+    for (let refused = 0; refused === 0 && taken.length < CONNECTIONS_MAX; ) {
+      const answers = await Promise.allSettled(Array.from({ length: CONNECTIONS_AT_ONCE }, () => openSession(url)));
+      for (const answer of answers) {
+        if (answer.status === 'fulfilled') taken.push(answer.value);
         // The server's refusal is what was wanted.
-        return;
+        else refused++;
       }
-      taken.push(client);
     }
   };
   try {
     await takeAll();
     for (const endMs = performance.now() + FAULT_LASTS_MS; performance.now() < endMs; await sleep(100)) {
-      await endSessions(pool);
+      await endSessions(own);
       await takeAll();
     }
     return taken.length;
   } finally {
+    own.release();
     await Promise.all(taken.map((client) => client.end()));
   }
+}
+
+/** As one of ours, which `endSessions` leaves alone. */
+async function openSession(url: string): Promise<pg.Client> {
+  const client = new pg.Client({ connectionString: url, application_name: OWN_NAME });
+  client.on('error', () => undefined);
+  await client.connect();
+  return client;
 }
