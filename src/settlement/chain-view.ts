@@ -101,10 +101,17 @@ type RawLog = {
   readonly removed?: boolean;
 };
 
-/** Base fees and median tips of the last 20 blocks. */
+/** From here on a block is fuller than the protocol wants, and the base fee rises. */
+const CONGESTED_RATIO = 0.5;
+
+/**
+ * Base fees of the last 20 blocks, and the median tips of those among them that were congested. Elsewhere a tip bought nothing: where few
+ * others send, most tips are our own, and one that a moment of congestion had raised would be paid for ever.
+ */
 export async function readFeeHistory(endpoint: RpcEndpoint): Promise<FeeHistory> {
   const history = (await endpoint.request('eth_feeHistory', ['0x14', 'latest', [50]])) as {
     baseFeePerGas?: readonly Hex[];
+    gasUsedRatio?: readonly number[];
     reward?: readonly (readonly Hex[])[] | null;
   };
   if (!Array.isArray(history.baseFeePerGas) || history.baseFeePerGas.length === 0) {
@@ -112,7 +119,9 @@ export async function readFeeHistory(endpoint: RpcEndpoint): Promise<FeeHistory>
   }
   return {
     baseFees: history.baseFeePerGas.map((fee) => BigInt(fee)),
-    tips: (history.reward ?? []).map((reward) => BigInt(reward[0] ?? '0x0')),
+    tips: (history.reward ?? [])
+      .filter((_, block) => (history.gasUsedRatio?.[block] ?? 1) >= CONGESTED_RATIO)
+      .map((reward) => BigInt(reward[0] ?? '0x0')),
   };
 }
 

@@ -7,7 +7,7 @@
 
 export type Fees = { readonly maxFeePerGas: bigint; readonly maxPriorityFeePerGas: bigint };
 
-/** What `eth_feeHistory` says of the last blocks, oldest first. `baseFees` has one more: the next block's. */
+/** What `eth_feeHistory` says of the last blocks, oldest first. `baseFees` has one more: the next block's; `tips` only congested blocks'. */
 export type FeeHistory = { readonly baseFees: readonly bigint[]; readonly tips: readonly bigint[] };
 
 export type FeeLimits = {
@@ -29,7 +29,7 @@ export function nextBaseFee(history: FeeHistory): bigint {
 }
 
 /**
- * Fees for a new transaction: the median tip of the recent blocks (empty blocks left out), and room for the base fee to double;
+ * Fees for a new transaction: the median tip of the recent congested blocks, and room for the base fee to double;
  * when it has been rising through the whole window, room to triple.
  */
 export function suggestFees(history: FeeHistory, limits: FeeLimits = DEFAULT_FEE_LIMITS): Fees {

@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict';
 import fc from 'fast-check';
+import { readFeeHistory } from '../../src/settlement/chain-view.ts';
 import {
   bumpFees,
   type FeeHistory,
@@ -24,6 +25,19 @@ describe('fees for settlement transactions', () => {
       maxFeePerGas: gwei(18) + limits.tipMin,
       maxPriorityFeePerGas: limits.tipMin,
     });
+  });
+
+  it('pays no more than the lowest tip where blocks have room, whatever was paid there', async () => {
+    const answer = {
+      baseFeePerGas: ['0x9', '0xa', '0xb', '0xc'],
+      gasUsedRatio: [0.1, 0.5, 0.49],
+      reward: [['0xba43b7400'], ['0x77359400'], ['0xba43b7400']],
+    };
+    const endpoint = { name: 'node', batch: () => Promise.reject(new Error('unused')), request: async () => answer };
+    const history = await readFeeHistory(endpoint);
+    assert.deepEqual(history, { baseFees: [9n, 10n, 11n, 12n], tips: [gwei(2)] });
+    answer.gasUsedRatio[1] = 0.2;
+    assert.equal(suggestFees(await readFeeHistory(endpoint), limits).maxPriorityFeePerGas, limits.tipMin);
   });
 
   it('never offers more than the limits', () => {
