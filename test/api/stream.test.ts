@@ -2,6 +2,7 @@
 import assert from 'node:assert/strict';
 import { requestText, signRequest } from '../../src/api/auth/api-keys.ts';
 import { depthChecksum } from '../../src/api/market-data-views.ts';
+import { createSignaturePool } from '../../src/chain/signature-pool.ts';
 import { CANCEL_TYPES } from '../../src/domain/typed-data.ts';
 import { type ApiExchange, DOMAIN, signedOrder, startApiExchange, type Wallet } from './support/api-exchange.ts';
 import { type Json, type KeyHolder, makeKey, send, signedSend } from './support/client.ts';
@@ -302,6 +303,49 @@ describe('the WebSocket', () => {
       if (status === 'cancelled') break;
       assert.ok(tries < 100, 'the order was not cancelled');
       await new Promise((resolve) => setTimeout(resolve, 20));
+    }
+  });
+
+  it('places nothing more for a socket that asked for it and is gone', async () => {
+    const signatures = createSignaturePool(DOMAIN, { workers: 1 });
+    const [checking, released] = [Promise.withResolvers<void>(), Promise.withResolvers<void>()];
+    const disarmed = Promise.withResolvers<void>();
+    const kinds: string[] = [];
+    const gateway = await exchange.gatewayWith({
+      signatures: {
+        ...signatures,
+        check: async (signed) => {
+          checking.resolve();
+          await released.promise;
+          return signatures.check(signed);
+        },
+      },
+      commands: {
+        submit: async (command, options) => {
+          kinds.push(command.kind);
+          const reply = await exchange.transport.submit(command, options);
+          if (command.kind === 'disarmDisconnect') disarmed.resolve();
+          return reply;
+        },
+      },
+    });
+    try {
+      const client = await new Client(gateway.url).open();
+      await client.login(key);
+      await client.ask({ op: 'cancelOnDisconnect', enabled: true });
+      const body = await signedOrder(exchange, maker, { lane: lane++, ticks: 345_000, lots: 1 });
+      client.socket.send(JSON.stringify({ op: 'place', ...body }));
+      await checking.promise;
+      await client.close();
+      await disarmed.promise;
+      released.resolve();
+      // Checked behind it and acknowledged: by then it would have gone to the engine.
+      const later = await signedOrder(exchange, maker, { lane: lane++, ticks: 346_000, lots: 1 });
+      assert.equal((await send(gateway.url, 'POST', '/api/v1/orders', { body: later })).status, 201);
+      assert.deepEqual(kinds, ['armDisconnect', 'disarmDisconnect', 'placeOrder']);
+    } finally {
+      await gateway.close();
+      await signatures.close();
     }
   });
 

@@ -78,6 +78,8 @@ export class Session {
     const { caller, cancelOnDisconnect } = this.#connection;
     this.#connection.dispose();
     if (caller === undefined || !cancelOnDisconnect) return;
+    // An order that is still being checked would otherwise come to rest behind the cancel.
+    this.#line.close();
     await this.#using.context.disconnects.disarm(caller.account, this.#connection, true);
   }
 

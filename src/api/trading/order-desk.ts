@@ -234,6 +234,11 @@ export class OrderDesk {
       replaces === undefined
         ? { kind: 'placeOrder', order }
         : { kind: 'replaceOrder', replaced: keyOf(await this.#find(order.account, replaces)), order };
+    if (place.isClosed())
+      throw new ProblemError(
+        'OVERLOADED',
+        'The connection ended before the order went to the engine; nothing was executed.',
+      );
     const replying = this.#submit(command, order.account, lookUpHint(order));
     this.#memory.markSubmitted(order.digest);
     place.submit.pass();

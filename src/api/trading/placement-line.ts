@@ -14,16 +14,22 @@ export type Turn = {
   readonly pass: () => void;
 };
 
-export type PlaceInLine = { readonly begin: Turn; readonly submit: Turn };
+export type PlaceInLine = {
+  readonly begin: Turn;
+  readonly submit: Turn;
+  /** Nothing of the line goes to the engine any more. */
+  readonly isClosed: () => boolean;
+};
 
 const AT_ONCE: Turn = { reached: Promise.resolve(), pass: () => undefined };
 
 /** For an order that stands in no line. */
-export const NO_LINE: PlaceInLine = { begin: AT_ONCE, submit: AT_ONCE };
+export const NO_LINE: PlaceInLine = { begin: AT_ONCE, submit: AT_ONCE, isClosed: () => false };
 
 export class PlacementLine {
   #begun: Promise<void> = Promise.resolve();
   #submitted: Promise<void> = Promise.resolve();
+  #isClosed = false;
 
   /** The next place. Whoever takes it passes both turns in the end, also when it fails. */
   take(): PlaceInLine {
@@ -31,7 +37,12 @@ export class PlacementLine {
     const submit = turnAfter(this.#submitted);
     this.#begun = begin.next;
     this.#submitted = submit.next;
-    return { begin, submit };
+    return { begin, submit, isClosed: () => this.#isClosed };
+  }
+
+  /** What has not gone to the engine yet never will. */
+  close(): void {
+    this.#isClosed = true;
   }
 }
 
