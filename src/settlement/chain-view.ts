@@ -7,7 +7,7 @@ import type { Finality } from '../chain/finality.ts';
 import { bytesToHex } from '../chain/hex.ts';
 import { inspectVault } from '../chain/inspect-vault.ts';
 import { keccakText } from '../chain/keccak.ts';
-import { type RpcCall, type RpcEndpoint, rpcFailure } from '../chain/rpc-pool.ts';
+import { type RpcCall, type RpcEndpoint, rpcFailure, rpcFailureReason } from '../chain/rpc-pool.ts';
 import type { Address, Hash, Hex } from '../domain/units.ts';
 import type { FeeHistory } from './fees.ts';
 import type { Inclusion } from './outbox.ts';
@@ -70,11 +70,19 @@ export async function findSettled(
 ): Promise<Map<number, SettledBatch>> {
   const found = new Map<number, SettledBatch>();
   const topics = [BATCH_SETTLED_TOPIC, batchIds.map((id) => hexWord(id))];
-  for (let to = range.toBlock; to >= range.fromBlock && found.size < batchIds.length; to -= LOG_RANGE_BLOCKS) {
-    const from = Math.max(range.fromBlock, to - LOG_RANGE_BLOCKS + 1);
-    const logs = await endpoint.request('eth_getLogs', [
-      { address: vault, topics, fromBlock: hexNumber(from), toBlock: hexNumber(to) },
-    ]);
+  let width = LOG_RANGE_BLOCKS;
+  for (let to = range.toBlock; to >= range.fromBlock && found.size < batchIds.length; ) {
+    const from = Math.max(range.fromBlock, to - width + 1);
+    const filter = { address: vault, topics, fromBlock: hexNumber(from), toBlock: hexNumber(to) };
+    let logs: unknown;
+    try {
+      logs = await endpoint.request('eth_getLogs', [filter]);
+    } catch (error) {
+      if (rpcFailureReason(error) !== 'range_too_large' || to === from) throw error;
+      width = Math.ceil((to - from + 1) / 2);
+      continue;
+    }
+    to = from - 1;
     if (!Array.isArray(logs)) throw rpcFailure('malformed', `${endpoint.name} answered eth_getLogs without a list`);
     for (const log of logs as RawLog[]) {
       const batchId = Number(log.topics[1]);

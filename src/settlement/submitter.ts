@@ -14,7 +14,7 @@
  */
 import type { Pool } from 'pg';
 import type { Finality } from '../chain/finality.ts';
-import type { RpcPool } from '../chain/rpc-pool.ts';
+import { type RpcEndpoint, type RpcPool, rpcFailure } from '../chain/rpc-pool.ts';
 import { ExchangeError } from '../domain/errors.ts';
 import type { Address } from '../domain/units.ts';
 import { createAlarms } from './alarms.ts';
@@ -131,14 +131,17 @@ export function createSubmitter(options: SubmitterOptions): Submitter {
     }
     state = 'working';
     const held = lease;
-    waitingFor = await rpc.run(async (endpoint): Promise<WaitReason | undefined> => {
+    const look = async (endpoint: RpcEndpoint): Promise<WaitReason | undefined> => {
       const seen = await readChainView(endpoint, {
         vault: options.vault,
         sender: signer.address,
         finality: options.finality,
       });
-      if (view !== undefined && seen.head.number < view.head.number && ++laggingTurns <= LAGGING_TURNS_MAX)
-        return 'lagging_node';
+      if (view !== undefined && seen.head.number < view.head.number && laggingTurns < LAGGING_TURNS_MAX) {
+        // Retryable: another node is asked at once.
+        const message = `${endpoint.name} is at block ${seen.head.number}, after ${view.head.number} was seen`;
+        throw rpcFailure('inconsistent', message, { lagging: true });
+      }
       laggingTurns = 0;
       view = seen;
       const recorded = await recordChain({ ...options, endpoint, lease: held, view: seen });
@@ -168,7 +171,14 @@ export function createSubmitter(options: SubmitterOptions): Submitter {
         bumpAfterMs: options.bumpAfterMs ?? 30_000,
       });
       return carryOut(plan, endpoint, held, seen);
-    });
+    };
+    try {
+      waitingFor = await rpc.run(look);
+    } catch (error) {
+      if (!(error instanceof ExchangeError && error.details['lagging'] === true)) throw error;
+      laggingTurns += 1;
+      waitingFor = 'lagging_node';
+    }
     await alarms.note(waitingFor, waitingDetail);
   };
 

@@ -328,6 +328,37 @@ describe('the submitter on a real node', () => {
     assert.equal((await transactions()).length, 1);
   });
 
+  it('settles through a node that refuses wide ranges of logs', async () => {
+    await bench.publish(pool, 1, 1);
+    await throughProxy(async (proxy, submitter) => {
+      proxy.bendAnswer = ({ method, params }, answer) => {
+        const { fromBlock, toBlock } = (params[0] ?? {}) as { fromBlock?: string; toBlock?: string };
+        return method === 'eth_getLogs' && Number(toBlock) - Number(fromBlock) >= 3
+          ? { error: { code: -32_602, message: 'eth_getLogs is limited to a 3 range' } }
+          : answer;
+      };
+      await settleAll(submitter, 1);
+    });
+  });
+
+  it('asks another node when the first one shows an older head than before', async () => {
+    await bench.publish(pool, 1, 1);
+    const proxy = await startRpcProxy(bench.rpcUrl);
+    try {
+      const submitter = bench.createSubmitter(pool, { rpc: rpcPool(proxy.url, bench.rpcUrl) });
+      await bench.mine(2);
+      const old = await bench.rpc('eth_getBlockByNumber', 'latest', false);
+      await bench.mine(3);
+      await submitter.turn();
+      proxy.bendAnswer = (call, answer) => (call.params[0] === 'latest' ? { result: old } : answer);
+      await bench.mine();
+      await submitter.turn();
+      assert.deepEqual(await states(), ['included']);
+    } finally {
+      await proxy.stop();
+    }
+  });
+
   it('sends nothing when the signer returns another transaction than it was asked for', async () => {
     await bench.publish(pool, 1, 1);
     const local = createLocalTransactionSigner(SUBMITTER_KEY);
