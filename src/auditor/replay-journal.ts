@@ -10,6 +10,7 @@ import { createDigester, type Digester } from '../chain/digests.ts';
 import type { SealedBatch } from '../domain/batches.ts';
 import type { SequencedCommand } from '../domain/commands.ts';
 import { ExchangeError } from '../domain/errors.ts';
+import type { EngineEvent } from '../domain/events.ts';
 import type { JournalRow } from '../domain/journal.ts';
 import type { NewOrder } from '../domain/orders.ts';
 import { eip712Domain } from '../domain/typed-data.ts';
@@ -71,6 +72,7 @@ export async function replayJournal(
         checkFact(sequenced, chain, findings);
         await orders.check(sequenced);
         for (const event of engine.apply(sequenced).events) {
+          if (event.kind === 'batchFinal') compareEnd(event, chain.settled.get(event.batchId), findings);
           if (event.kind !== 'batchSealed') continue;
           const { batch } = event;
           const settled = unmatched.get(batch.batchId);
@@ -250,6 +252,21 @@ function compareBatch({ batch, row }: Seal, settled: SettledBatch, findings: Fin
     difference === undefined,
     { transaction },
     () => `batch ${batch.batchId} differs from the journal: ${difference}`,
+  );
+}
+
+type BatchFinal = Extract<EngineEvent, { readonly kind: 'batchFinal' }>;
+
+/** The engine must have ended the trades of the settled content, not those of another cut of the batch. */
+function compareEnd(final: BatchFinal, settled: SettledBatch | undefined, findings: Findings): void {
+  if (settled === undefined) return;
+  const ended = final.settledTrades.length + final.voidedTrades.length;
+  const { fills } = settled.content;
+  findings.check(
+    'journal_batches',
+    ended === fills.length,
+    { transaction: settled.transaction },
+    () => `batch ${final.batchId} settled ${fills.length} trades, by the journal ${ended} of it ended`,
   );
 }
 

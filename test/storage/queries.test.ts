@@ -1,7 +1,7 @@
 /** Reads over real projections: life cycle of fills and withdrawals, pending deposits, pages, idempotency, statistics. */
 import assert from 'node:assert/strict';
 import type pg from 'pg';
-import type { ChainFact } from '../../src/domain/commands.ts';
+import type { ChainFact, Command } from '../../src/domain/commands.ts';
 import {
   type Address,
   type Hash,
@@ -231,6 +231,37 @@ describe('queries over the projections', () => {
     await projected();
     assert.deepEqual((await listMarkets(pool))[0]?.parameters.feeTiers, tiers);
     assert.deepEqual((await listWithdrawalTerms(pool)).get(USDC), { fee: 3, minimum: 500 });
+  });
+
+  it('tells trades of the batch they are in after a reseal, and of none when that cut is dropped', async () => {
+    const held = async (): Promise<unknown[]> =>
+      (
+        await pool.query('SELECT trade_id::int AS trade, state, batch_id::int AS batch FROM trades ORDER BY trade_id')
+      ).rows.map(({ trade, state, batch }) => `${trade} ${state} ${batch}`);
+    await oneTrade();
+    await oneTrade();
+    await script.row([script.seal()]);
+    const contentHashes = [`0x${'ab'.repeat(32)}` as const];
+    const reseal: Command = {
+      kind: 'resealBatch',
+      batchId: 1,
+      tradesMax: 1,
+      withdrawalsMax: 1,
+      contentHashes,
+      reason: 'too large',
+    };
+    await script.row([reseal]);
+    await projected();
+    assert.deepEqual(await held(), ['1 batched 1', '2 batched 2']);
+    await oneTrade();
+    await script.row([script.seal()]);
+    await projected();
+    assert.deepEqual(await held(), ['1 batched 1', '2 batched 2', '3 batched 3']);
+    const [contentHash] = contentHashes;
+    assert.ok(contentHash !== undefined);
+    await script.row([script.fact({ kind: 'batchSettled', batchId: 1, contentHash, skips: [], withdrawals: [] })]);
+    await projected();
+    assert.deepEqual(await held(), ['1 final 1', '2 final 1', '3 matched null']);
   });
 
   it('sums settled volume over the 30 days before the one asked for', async () => {

@@ -140,7 +140,7 @@ export class Sequencer<Engine extends LeadingEngine> {
 
   /** @throws RangeError for commands that only the sequencer itself may journal */
   async submitOperator(command: OperatorCommand): Promise<SequencerReply> {
-    if (['genesis', 'epochStarted', 'sealBatch', 'tick'].includes(command.kind)) {
+    if (['genesis', 'epochStarted', 'sealBatch', 'resealBatch', 'tick'].includes(command.kind)) {
       throw new RangeError(`${command.kind} is not an operator's to submit`);
     }
     if (command.kind === 'activateRules' && (command.version < 1 || command.version > RULES_VERSION)) {

@@ -155,6 +155,9 @@ export class ProjectionChanges {
       case 'batchSealed':
         this.settlements.sealed(event.batch, moment);
         return;
+      case 'batchesRecut':
+        this.settlements.unsealed(event.unsealedTrades, event.unsealedWithdrawals, moment);
+        return;
       case 'batchFinal':
         for (const tradeId of event.settledTrades) this.settlements.settled(tradeId);
         for (const { tradeId, reason } of event.voidedTrades) this.settlements.voided(tradeId, reason);

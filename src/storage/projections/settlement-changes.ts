@@ -94,6 +94,21 @@ export class SettlementChanges {
     }
   }
 
+  /** A batch was dropped for an earlier cut: these wait for one again. */
+  unsealed(tradeIds: readonly number[], digests: readonly Hash[], moment: Moment): void {
+    for (const tradeId of tradeIds) {
+      const trade = this.tradeOf(tradeId);
+      trade.state = 'matched';
+      trade.batch_id = null;
+      trade.batch_index = null;
+    }
+    for (const digest of digests) {
+      const withdrawal = this.withdrawalOf(digest, moment);
+      withdrawal.state = 'pending';
+      withdrawal.batch_id = null;
+    }
+  }
+
   settled(tradeId: number): void {
     this.tradeOf(tradeId).state = 'final';
   }

@@ -106,9 +106,13 @@ const TRADES = `
       maker_account bytea, maker_digest bytea, maker_fee bigint, journal_sequence bigint, created_at_ms bigint,
       state text, void_reason text, batch_id bigint, batch_index integer)`;
 
+/** What waits for a batch is in none, also when it was in one before; otherwise null leaves the batch as it is. */
+const batchOr = (waiting: string, table: string, column: string): string =>
+  `CASE WHEN r.state <> '${waiting}' THEN coalesce(r.${column}, ${table}.${column}) END`;
+
 const TRADE_CHANGES = `
-  UPDATE trades AS t SET state = r.state, void_reason = r.void_reason, batch_id = coalesce(r.batch_id, t.batch_id),
-    batch_index = coalesce(r.batch_index, t.batch_index)
+  UPDATE trades AS t SET state = r.state, void_reason = r.void_reason, batch_id = ${batchOr('matched', 't', 'batch_id')},
+    batch_index = ${batchOr('matched', 't', 'batch_index')}
     FROM json_to_recordset($1)
       AS r (trade_id bigint, state text, void_reason text, batch_id bigint, batch_index integer)
    WHERE t.trade_id = r.trade_id`;
@@ -147,7 +151,7 @@ const WITHDRAWALS = `
       created_at_ms bigint, updated_at_ms bigint)`;
 
 const WITHDRAWAL_CHANGES = `
-  UPDATE withdrawals AS w SET state = r.state, reason = r.reason, batch_id = coalesce(r.batch_id, w.batch_id),
+  UPDATE withdrawals AS w SET state = r.state, reason = r.reason, batch_id = ${batchOr('pending', 'w', 'batch_id')},
     updated_at_ms = r.updated_at_ms
     FROM json_to_recordset($1)
       AS r (digest bytea, state text, reason text, batch_id bigint, updated_at_ms bigint)
