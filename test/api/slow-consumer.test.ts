@@ -50,6 +50,13 @@ describe('a slow consumer', () => {
     channel.publish({ seq, prevSeq: seq - 1, body: { trades: [seq] } });
   };
 
+  it('is let go of when it closes, also by a channel that was still being opened', () => {
+    connection.dispose();
+    assert.equal(channel.subscriberCount, 0);
+    assert.equal(connection.follow('trades:WETH-USDC', channel), false);
+    assert.equal(channel.subscriberCount, 0);
+  });
+
   it('is left out while it lags, and gets one snapshot when it has caught up', async () => {
     publish();
     socket.bufferedAmount = SOFT_BYTES + 1;

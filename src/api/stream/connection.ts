@@ -37,6 +37,7 @@ export class Connection implements ChannelSubscriber {
   #catchUp: NodeJS.Timeout | undefined;
   #slowSinceMs = 0;
   #answeredPing = true;
+  #isDisposed = false;
   /** Set by a login. */
   caller: Caller | undefined;
   cancelOnDisconnect = false;
@@ -72,9 +73,9 @@ export class Connection implements ChannelSubscriber {
     this.#write(text);
   }
 
-  /** False when the socket follows it already. */
+  /** False when the socket follows it already, or has closed while the channel was opened: nothing would ever let go of it. */
   follow(key: string, channel: Channel): boolean {
-    if (this.#channels.has(key)) return false;
+    if (this.#isDisposed || this.#channels.has(key)) return false;
     this.#channels.set(key, channel);
     channel.add(this);
     return true;
@@ -101,6 +102,7 @@ export class Connection implements ChannelSubscriber {
 
   /** After the socket has closed. */
   dispose(): void {
+    this.#isDisposed = true;
     clearInterval(this.#pinger);
     clearInterval(this.#catchUp);
     for (const key of this.followed()) this.unfollow(key);
