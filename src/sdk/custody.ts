@@ -24,6 +24,13 @@ export function wholeQuanta(amount: string, asset: Asset): bigint {
       `amount must be a plain decimal above zero with at most ${asset.decimals} places, got "${amount}"`,
     );
   }
+  const most = BigInt(Number.MAX_SAFE_INTEGER) * asset.quantumUnits;
+  if (units > most) {
+    throw new TallystickError(
+      'INVALID_ARGUMENT',
+      `the exchange accounts for at most ${unitsToDecimal(most, asset.decimals)} ${asset.symbol}, got "${amount}"`,
+    );
+  }
   const { amount: whole, remainderUnits } = unitsToQuanta(units, asset);
   if (remainderUnits !== 0n) {
     throw new TallystickError(

@@ -52,14 +52,14 @@ export function orderTypedData(options: {
   if (size === undefined || size === 0) {
     throw new TallystickError(
       'INVALID_ARGUMENT',
-      `size must be a multiple of ${formatAmount(market.lotQuanta, base)} ${base.symbol}, above zero, got "${input.size}"`,
+      `size must be a multiple of ${formatAmount(market.lotQuanta, base)} ${base.symbol}, above zero and at most ${formatAmount(market.maxSizeLots * market.lotQuanta, base)}, got "${input.size}"`,
     );
   }
   const price = parsePrice(input.price, market, base, quote);
   if (price === undefined || price === 0) {
     throw new TallystickError(
       'INVALID_ARGUMENT',
-      `price must be a multiple of ${formatPrice(priceTicks(1), market, base, quote)} ${quote.symbol}, above zero, got "${input.price}"`,
+      `price must be a multiple of ${formatPrice(priceTicks(1), market, base, quote)} ${quote.symbol}, above zero and at most ${formatPrice(market.maxPriceTicks, market, base, quote)}, got "${input.price}"`,
     );
   }
   if (!fitsNotional(price, size, market)) {

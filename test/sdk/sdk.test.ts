@@ -192,6 +192,12 @@ describe('the SDK against a running exchange', function () {
       maker.deposit({ asset: 'WETH', amount: '0.0000000001' }),
       refusal('INVALID_ARGUMENT', /steps of 0\.000000001 WETH/),
     );
+    await assert.rejects(place(order('buy', '2500', '100000')), refusal('INVALID_ARGUMENT', /at most 10000, got/));
+    await assert.rejects(place(order('buy', '100001', '1')), refusal('INVALID_ARGUMENT', /at most 100000, got/));
+    await assert.rejects(
+      maker.deposit({ asset: 'USDC', amount: '999999999999' }),
+      refusal('INVALID_ARGUMENT', /at most 9007199254\.740991 USDC, got "999999999999"/),
+    );
   });
 
   it("passes the exchange's reasons on: unfunded, post-only that would cross, too much to withdraw", async () => {
