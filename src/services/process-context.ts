@@ -46,7 +46,7 @@ export async function createProcessContext(options: {
     databaseUrl,
     rpcUrls,
     rpc: createRpcPool(rpcUrls),
-    chain: await readChainFacts({ rpcUrl: rpcUrls[0] ?? '', vault, publicRpcUrl }),
+    chain: await readChainFacts({ rpcUrls, vault, publicRpcUrl }),
     finality,
     owner: `${hostname()}:${process.pid}:${randomUUID()}`,
     warn: (message, error) => logger.warn({ err: error }, message),

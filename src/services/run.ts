@@ -9,7 +9,7 @@
 import type { Pool } from 'pg';
 import { Registry } from 'prom-client';
 import { createOperationsServer, type ReadinessCheck } from '../api/operations-server.ts';
-import { createRpcEndpoint } from '../chain/rpc-pool.ts';
+import { createRpcPool } from '../chain/rpc-pool.ts';
 import { ExchangeError } from '../domain/errors.ts';
 import type { Transport } from '../messaging/port.ts';
 import type { RedisOptions } from '../messaging/redis/connection.ts';
@@ -193,7 +193,7 @@ async function openContext(settings: Settings, service: string): Promise<Process
   const vault = addressSetting(settings.VAULT_ADDRESS) ?? (await recordedVault(databaseUrl));
   if (vault === undefined)
     throw new ExchangeError('CONFIGURATION', 'VAULT_ADDRESS is missing, and the database names no vault yet.');
-  const chainId = Number(await createRpcEndpoint(urls[0] ?? '').request('eth_chainId', []));
+  const chainId = Number(await createRpcPool(urls).run((endpoint) => endpoint.request('eth_chainId', [])));
   return createProcessContext({
     settings,
     logger: createLogger(settings.LOG_LEVEL, service),

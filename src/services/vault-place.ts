@@ -22,13 +22,29 @@ const FACTS_ABI = parseAbi([
 /** Fewer confirmations than this are for the local chain only: what was credited must not vanish in a reorganisation. */
 const CONFIRMATIONS_MIN = 12;
 
-/** @throws ExchangeError CONFIGURATION when the address holds no vault. */
-export async function readChainFacts(options: {
-  rpcUrl: string;
-  vault: Address;
-  publicRpcUrl: string | undefined;
-}): Promise<ChainFacts> {
-  const { rpcUrl, vault, publicRpcUrl } = options;
+type VaultPlace = { readonly vault: Address; readonly publicRpcUrl: string | undefined };
+
+/**
+ * From the first node that answers: a process that starts while the preferred one is away needs it as little as one that runs.
+ * @throws ExchangeError CONFIGURATION when the address holds no vault; the last node's failure when none answers
+ */
+export async function readChainFacts({
+  rpcUrls,
+  ...place
+}: VaultPlace & { readonly rpcUrls: readonly string[] }): Promise<ChainFacts> {
+  let failure: unknown = new ExchangeError('CONFIGURATION', 'RPC_URL names no node.');
+  for (const rpcUrl of rpcUrls) {
+    try {
+      return await readChainFactsFrom(rpcUrl, place);
+    } catch (error) {
+      if (error instanceof ExchangeError && error.code === 'CONFIGURATION') throw error;
+      failure = error;
+    }
+  }
+  throw failure;
+}
+
+async function readChainFactsFrom(rpcUrl: string, { vault, publicRpcUrl }: VaultPlace): Promise<ChainFacts> {
   const client = createPublicClient({ transport: http(rpcUrl) }) as PublicClient;
   const read = (functionName: 'DEPLOYED_AT' | 'EXIT_DELAY' | 'GRACE'): Promise<bigint> =>
     client.readContract({ address: vault, abi: FACTS_ABI, functionName });

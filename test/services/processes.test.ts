@@ -124,6 +124,22 @@ describe('services as processes of their own, over Redis', () => {
     services.clear();
   });
 
+  it('start while the node that they prefer is away', async function () {
+    this.timeout(60_000);
+    const { rpcUrl } = chain.node();
+    const { vault } = await deployLocal({ rpcUrl, deployerKey: localKey(LOCAL_ACCOUNTS.deployer) });
+    const service = startService('projector', {
+      DATABASE_URL: database.url(),
+      RPC_URL: `http://127.0.0.1:${await findFreePort()},${rpcUrl}`,
+      REDIS_URL: redis.redis().url,
+      VAULT_ADDRESS: vault,
+      OPERATIONS_PORT: '0',
+    });
+    await until('the projector', async () => (service.log().includes('projector runs') ? true : undefined)).finally(
+      () => service.stop(),
+    );
+  });
+
   it('say which setting is missing', async () => {
     for (const [name, expected] of [
       ['gateway', /DATABASE_URL is missing/],
