@@ -12,6 +12,8 @@ export type Supervised = {
   readonly pid: () => number;
   /** Everything that it and its predecessors logged, as far as it is kept. */
   readonly log: () => string;
+  /** Marks this moment. @returns what has been logged since, as far as it is kept */
+  readonly logFromNow: () => () => string;
   /** How often it was started. */
   readonly starts: () => number;
   readonly signal: (signal: NodeJS.Signals) => void;
@@ -25,6 +27,8 @@ export type Supervised = {
 /** @param service its name in `src/services/run.ts` */
 export function superviseService(service: string, environment: Readonly<Record<string, string>>): Supervised {
   let log = '';
+  /** Characters logged so far, those no longer kept included. */
+  let logged = 0;
   let starts = 0;
   let wanted = true;
   let child: ChildProcess;
@@ -38,7 +42,9 @@ export function superviseService(service: string, environment: Readonly<Record<s
     child = started;
     const endWatch = whenThisProcessDies('kill -KILL "$1"', [String(started.pid)]);
     started.stderr.on('data', (chunk: Buffer) => {
-      log = (log + chunk.toString()).slice(-LOG_CHARACTERS_MAX);
+      const text = chunk.toString();
+      logged += text.length;
+      log = (log + text).slice(-LOG_CHARACTERS_MAX);
     });
     started.once('exit', () => {
       endWatch();
@@ -59,6 +65,10 @@ export function superviseService(service: string, environment: Readonly<Record<s
   return {
     pid: () => child.pid ?? 0,
     log: () => log,
+    logFromNow: () => {
+      const mark = logged;
+      return () => log.slice(Math.max(0, log.length - (logged - mark)));
+    },
     starts: () => starts,
     signal: (signal) => {
       child.kill(signal);
