@@ -76,7 +76,7 @@ const engine = await startEngineService({
   pool: enginePool,
   transport,
   engineSigner,
-  onJournaled: () => projector.wake(),
+  onJournaled: (row) => projector.offer(row),
 });
 const marketData = new MarketDataView({ events: transport, snapshots: transport, seedTrades: async () => [] });
 await marketData.start();

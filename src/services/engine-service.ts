@@ -26,6 +26,7 @@ import type { EngineSigner } from '../settlement/signers.ts';
 import { type BaseFeeWatch, startBaseFeeWatch } from '../settlement/watch-base-fees.ts';
 import { PostgresJournal } from '../storage/journal/postgres-journal.ts';
 import { PostgresLeadership } from '../storage/leadership.ts';
+import type { LiveRow } from '../storage/projections/live-rows.ts';
 import { seenSequence } from '../storage/seen-sequence.ts';
 import { PostgresSnapshots } from '../storage/snapshots.ts';
 import type { Settings } from './config.ts';
@@ -59,8 +60,8 @@ export type EngineServiceOptions = {
   readonly pool: Pool;
   readonly transport: Transport;
   readonly engineSigner: EngineSigner;
-  /** The journal has grown: projections may follow. */
-  readonly onJournaled?: () => void;
+  /** A row was journaled and applied: projections may follow. */
+  readonly onJournaled?: (row: LiveRow) => void;
   /** A batch is in the outbox. */
   readonly onPublished?: () => void;
   readonly signal?: AbortSignal;
@@ -133,10 +134,10 @@ export async function startEngineService(options: EngineServiceOptions): Promise
       logger.info({ epoch: taken.epoch, sequence: taken.engine.lastSequence }, 'leading');
       for (const batch of taken.engine.batchesInFlight()) publishing.publish(batch, await rowOfSeal(journal, batch));
     },
-    onApplied: (applied, row) => {
+    onApplied: (applied, row, commands) => {
       transport.publish(applied);
       publishing.publishSealed(applied, row);
-      options.onJournaled?.();
+      options.onJournaled?.({ commands, applied });
     },
     ...(options.signal === undefined ? {} : { signal: options.signal }),
   });

@@ -55,7 +55,7 @@ export async function startExchange(options: ExchangeOptions): Promise<Exchange>
     pool: enginePool,
     transport,
     engineSigner: options.engineSigner,
-    onJournaled: () => projector.wake(),
+    onJournaled: (row) => projector.offer(row),
     onPublished: () => submitter.wake(),
   });
   const reconciler = startReconciliationService(context, pool, (reason) =>

@@ -22,6 +22,7 @@ import { Engine } from '../../src/offchain-engine/engine.ts';
 import { buildRow, NO_PREVIOUS_HASH, toBytes } from '../../src/offchain-engine/sequencer/journal-row.ts';
 import type { EngineForm } from '../../src/offchain-engine/sequencer/ports.ts';
 import { decodeSnapshot, encodeInSteps, encodeSnapshot, stateHash } from '../../src/offchain-engine/snapshot.ts';
+import type { LiveRow } from '../../src/storage/projections/live-rows.ts';
 
 export const ENGINE_FORM: EngineForm<Engine> = {
   create: () => new Engine(),
@@ -57,6 +58,8 @@ export class ExchangeScript {
   readonly applied: AppliedCommand[] = [];
   readonly pool: pg.Pool;
   nowMs = DEPLOYED_AT_MS + 60_000;
+  /** Told of every row once it is in the journal, as a leading engine tells the projector of its process. */
+  onRow: (row: LiveRow) => void = () => undefined;
   private readonly random: () => number;
   private previousHash: Hex = NO_PREVIOUS_HASH;
   private events = 0;
@@ -98,6 +101,7 @@ export class ExchangeScript {
     );
     this.previousHash = row.hash;
     this.applied.push(...applied);
+    this.onRow({ commands: sequenced, applied });
     return applied;
   }
 

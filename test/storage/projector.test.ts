@@ -148,6 +148,45 @@ describe('the projector', () => {
     for (const table of TABLES) assert.deepEqual(after[table], before[table], table);
   });
 
+  it('gives the same tables from rows that the engine offers, wherever some are missing', async () => {
+    const projector = startProjector();
+    const random = seeded(11);
+    let offered = 0;
+    script.onRow = (row) => {
+      // Now and then one is lost, and that side has to read the journal until it has come close again.
+      if (random() < 0.05) return;
+      offered++;
+      projector.offer(row);
+    };
+    await script.open(ACCOUNTS);
+    for (let i = 0; i < 60; i++) {
+      await script.randomRow(ACCOUNTS);
+      if (random() < 0.2) await reached();
+    }
+    await reached();
+    await stop(projector);
+    assert.ok(offered > 40 && offered < 62, `${offered} rows were offered`);
+    const live = await tables();
+    await clearProjections(pool);
+    startProjector();
+    await reached();
+    assert.deepEqual(await tables(), live);
+    await assertMatchesEngine();
+  });
+
+  it('reads the journal when the engine in its process offers no more', async () => {
+    const projector = startProjector();
+    script.onRow = (row) => projector.offer(row);
+    await script.open(ACCOUNTS);
+    await script.randomRow(ACCOUNTS);
+    await reached();
+    // From here on another process leads.
+    script.onRow = () => undefined;
+    for (let i = 0; i < 5; i++) await script.randomRow(ACCOUNTS);
+    await reached();
+    await assertMatchesEngine();
+  });
+
   it('hands over to a second one that waits, without repeating or losing anything', async () => {
     const first = startProjector();
     startProjector();

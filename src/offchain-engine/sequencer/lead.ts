@@ -9,9 +9,9 @@ import { type ClockJump, CommandClock } from './command-clock.ts';
 import type { QueueBounds } from './command-queue.ts';
 import { verifyRowContent } from './journal-row.ts';
 import type { Journal, Leadership, LeadingEngine, ProblemListener, RowSigner } from './ports.ts';
-import { type AppliedRow, Replica } from './replica.ts';
+import { Replica } from './replica.ts';
 import type { SealPolicy } from './sealing.ts';
-import { RENEW_EVERY_MS, Sequencer } from './sequencer.ts';
+import { type AppliedListener, RENEW_EVERY_MS, Sequencer } from './sequencer.ts';
 import { SnapshotTaker } from './snapshot-taker.ts';
 import { type StandbyOptions, standBy } from './standby.ts';
 
@@ -22,7 +22,7 @@ export type LeadOptions<Engine extends LeadingEngine> = StandbyOptions<Engine> &
   readonly sign: RowSigner;
   readonly seal: SealPolicy;
   /** Rows applied while leading: publish, hand sealed batches on. Must not throw. */
-  readonly onApplied: AppliedRow;
+  readonly onApplied: AppliedListener;
   /**
    * Once, when recovered and leading, before any new command: hand on the batches in flight, which the leader before may not have.
    */

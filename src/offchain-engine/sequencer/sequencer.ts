@@ -36,6 +36,13 @@ import type { Replica } from './replica.ts';
 import type { SealPolicy } from './sealing.ts';
 import type { SnapshotTaker } from './snapshot-taker.ts';
 
+/** A committed row, its commands, and what each of them did. */
+export type AppliedListener = (
+  applied: readonly AppliedCommand[],
+  row: JournalRow,
+  commands: readonly SequencedCommand[],
+) => void;
+
 export type SequencerOptions<Engine extends LeadingEngine> = {
   /** Caught up to the row that opened `epoch`. The sequencer goes on with its engine. */
   readonly replica: Replica<Engine>;
@@ -47,7 +54,7 @@ export type SequencerOptions<Engine extends LeadingEngine> = {
   readonly seal: SealPolicy;
   readonly snapshots: SnapshotTaker;
   /** Called after each row is applied, in order, before its commands are acknowledged. Must not throw. */
-  readonly onApplied: (applied: readonly AppliedCommand[], row: JournalRow) => void;
+  readonly onApplied: AppliedListener;
   readonly onProblem: ProblemListener;
   readonly bounds?: QueueBounds;
   /** Most commands in a row; 256 by default. */
@@ -341,7 +348,7 @@ export class Sequencer<Engine extends LeadingEngine> {
         row.lastSequence,
         'the engine does not stand at the end of the row it applied',
       );
-      this.#options.onApplied(applied, row);
+      this.#options.onApplied(applied, row, committed.commands);
     } catch (error) {
       settleAll(committed, { kind: 'unknown' });
       throw error;

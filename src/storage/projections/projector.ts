@@ -1,5 +1,6 @@
 /**
- * The projector: replays the journal through its own engine and keeps the read models in PostgreSQL up to it.
+ * The projector: replays the journal through its own engine and keeps the read models in PostgreSQL up to it. Where the leading engine
+ * runs in the same process, rows come from it instead (`offer`) as soon as the projector has come close, and it keeps no engine.
  *
  * Invariants
  * 1. Exactly once. The rows of a run of commands and the cursor behind them are written by one transaction, and the cursor moves
@@ -12,6 +13,7 @@
  * only saves work: invariant 1 does not need it.
  */
 import type { Pool, PoolClient } from 'pg';
+import type { AppliedCommand } from '../../domain/events.ts';
 import type { Market, MarketParameters } from '../../domain/markets.ts';
 import { corrupt } from '../../offchain-engine/sequencer/journal-row.ts';
 import type {
@@ -24,6 +26,7 @@ import type {
 import { Replica } from '../../offchain-engine/sequencer/replica.ts';
 import { projectionCursor } from '../queries/progress.ts';
 import { ProjectionChanges, type ProjectionContext } from './changes.ts';
+import { type LiveRow, LiveRows } from './live-rows.ts';
 import { BoundedJournal, type ObservedEngine, observed, snapshotsUpTo } from './replay-source.ts';
 import { writeChanges } from './write-changes.ts';
 
@@ -39,12 +42,16 @@ export type ProjectorOptions<Engine extends SequencedEngine> = {
 
 const POLL_MS = 50;
 const RUN_COMMANDS = 2_000;
+/** How long gathering keeps the thread at most, one row apart. */
+const TASK_MAX_MS = 4;
 /** After a run the next commands gather for twice as long as it took, at most so long: a run costs the same for few commands as for many. */
 const REST_MAX_MS = 50;
 /** Doubled with each failure in a row: a journal that does not verify would be replayed for nothing again and again. */
 const RETRY_FIRST_MS = 250;
 const RETRY_MAX_MS = 15_000;
 const STANDBY_MS = 500;
+/** Rows that the journal has for so long, and the engine in this process has not offered, are another leader's. */
+const OFFER_LATE_MS = 2_000;
 /** Any number that nothing else locks in this database. */
 const LOCK = 7_425_001;
 
@@ -54,6 +61,7 @@ export class Projector<Engine extends SequencedEngine> {
   private replica: Replica<ObservedEngine<Engine>> | undefined;
   private stopping = false;
   private loop: Promise<void> | undefined;
+  private readonly live = new LiveRows();
   private wakeUp: () => void = () => undefined;
   private woken = false;
   private runsWritten = 0;
@@ -75,8 +83,13 @@ export class Projector<Engine extends SequencedEngine> {
     await this.loop;
   }
 
-  /** Says that the journal has grown. A hint only: without it the projector looks by itself every `pollMs`. */
-  wake(): void {
+  /** A row that the leading engine, in this process, has journaled and applied; in journal order. Never required: see `LiveRows`. */
+  offer(row: LiveRow): void {
+    this.live.offer(row);
+    this.wake();
+  }
+
+  private wake(): void {
     this.woken = true;
     this.wakeUp();
   }
@@ -108,29 +121,66 @@ export class Projector<Engine extends SequencedEngine> {
       } finally {
         this.replica = undefined;
         this.changes = undefined;
+        this.live.follow(false);
       }
     }
   }
 
   private async follow(client: PoolClient): Promise<void> {
     const { context, cursor } = await readStart(client);
-    this.replica = await this.replicaAt(cursor);
+    this.live.follow(true);
+    let position: number = cursor;
+    let lateSinceMs: number | undefined;
     while (!this.stopping) {
       this.woken = false;
       const beganMs = performance.now();
-      const from = this.replica.engine.lastSequence;
       const changes = new ProjectionChanges(context);
-      this.changes = changes;
-      await this.replica.catchUp();
-      if (changes.commands === 0) await this.untilWoken(this.options.pollMs ?? POLL_MS);
-      else {
-        await commit(client, from, changes);
+      const isLive = await this.gather(changes, position, lateSinceMs);
+      if (changes.commands === 0) {
+        await this.untilWoken(this.options.pollMs ?? POLL_MS);
+        const isLate = isLive && !this.woken && (await this.isBehindJournal(position));
+        lateSinceMs = isLate ? (lateSinceMs ?? performance.now()) : undefined;
+      } else {
+        await commit(client, position, changes);
+        position = changes.lastSequence;
         this.runsWritten++;
         if (changes.commands < RUN_COMMANDS) {
           await this.unlessStopped(Math.min(2 * (performance.now() - beganMs), REST_MAX_MS));
         }
       }
     }
+  }
+
+  /** The run after `position`: from the engine in this process (true) or from the journal (false). */
+  private async gather(
+    changes: ProjectionChanges,
+    position: number,
+    lateSinceMs: number | undefined,
+  ): Promise<boolean> {
+    const isLate = lateSinceMs !== undefined && performance.now() - lateSinceMs > OFFER_LATE_MS;
+    const rows = isLate ? undefined : this.live.takeAfter(position, RUN_COMMANDS);
+    if (rows === undefined) {
+      this.replica ??= await this.replicaAt(position);
+      this.changes = changes;
+      await this.replica.catchUp();
+      return false;
+    }
+    this.replica = undefined;
+    let yieldedMs = performance.now();
+    for (const { commands, applied } of rows) {
+      // The engine and the API share this thread.
+      if (performance.now() - yieldedMs > TASK_MAX_MS) {
+        await new Promise((resolve) => setImmediate(resolve));
+        yieldedMs = performance.now();
+      }
+      for (const [index, sequenced] of commands.entries()) changes.add(sequenced, applied[index] as AppliedCommand);
+    }
+    return true;
+  }
+
+  private async isBehindJournal(position: number): Promise<boolean> {
+    for await (const _row of this.options.journal.rowsFrom(position + 1)) return true;
+    return false;
   }
 
   /** An engine that has applied exactly the commands up to `sequence`, which ends a row. */

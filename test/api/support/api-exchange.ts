@@ -125,9 +125,9 @@ export async function startApiExchange(
     },
     sign: createRowSigner(ENGINE_KEY, DOMAIN),
     seal: () => ({ kind: 'wait', untilMs: undefined }),
-    onApplied: (applied) => {
+    onApplied: (applied, _row, commands) => {
       transport.publish(applied);
-      projector.wake();
+      projector.offer({ commands, applied });
     },
     onLeading: () => undefined,
     onProblem,
