@@ -174,7 +174,9 @@ export class TallystickClient {
       return { ...answer, fills: answer.fills.map((fill) => this.#track(fill)) };
     } catch (error) {
       const isRefused = error instanceof TallystickError && !error.retryable;
-      if (isRefused) this.#orderLanes.giveBack(lane, signed.replaces);
+      if (isRefused && error.details['reason'] === 'lane_busy' && signed.replaces === undefined)
+        this.#orderLanes.foundBusy(lane, this.orderId(signed));
+      else if (isRefused) this.#orderLanes.giveBack(lane, signed.replaces);
       else this.#orderLanes.unanswered(lane);
       throw error;
     }

@@ -75,26 +75,34 @@ export class OrderLanes {
     else this.#hold(lane, previous, performance.now());
   }
 
+  /** Another client of the same account has a live order on the lane. What else it has is looked up before the next lane is taken. */
+  foundBusy(lane: number, refusedId: string): void {
+    this.#hold(lane, refusedId, performance.now());
+    this.#lookAtCount = 0;
+  }
+
   /** The lane is free. */
   release(lane: number): void {
     this.#holders.delete(lane);
     this.#allocator.release(lane);
   }
 
-  /** Frees the lanes of orders that have ended. Concurrent calls share one look. */
+  /** Frees the lanes of orders that have ended, and keeps off those of live orders of other clients. Concurrent calls share one look. */
   lookUp(): Promise<void> {
-    this.#looking ??= this.#freeEnded().finally(() => {
+    this.#looking ??= this.#compareWithLive().finally(() => {
       this.#looking = undefined;
     });
     return this.#looking;
   }
 
-  async #freeEnded(): Promise<void> {
+  async #compareWithLive(): Promise<void> {
     const askedAtMs = performance.now();
-    const live = new Set((await this.#fetchLive()).map((order) => order.id));
+    const orders = await this.#fetchLive();
+    const live = new Set(orders.map((order) => order.id));
     for (const [lane, { orderId, tellableFromMs }] of this.#holders) {
       if (tellableFromMs < askedAtMs && !live.has(orderId)) this.release(lane);
     }
+    for (const { id, lane } of orders) if (!this.#holders.has(lane)) this.#hold(lane, id, askedAtMs);
     this.#lookAtCount = this.#holders.size + RESTED_BEFORE_LOOKING;
   }
 

@@ -53,6 +53,18 @@ describe('the lanes of a client', () => {
     assert.notEqual(await lanes.take(), lane);
   });
 
+  it('keeps off the lanes of another client of the account, once it has met one, until their orders end', async () => {
+    const lanes = createLanes();
+    for (const lane of [0, 1, 2]) live.set(`other ${lane}`, answer(lane, `other ${lane}`, 'open'));
+    const lane = await lanes.take();
+    lanes.sending(lane, 'refused');
+    lanes.foundBusy(lane, 'refused');
+    assert.deepEqual([lane, await lanes.take()], [0, 3]);
+    live.delete('other 0');
+    await lanes.lookUp();
+    assert.equal(await lanes.take(), 0);
+  });
+
   it('gives the lane of a refused replacement back to the order that it would have replaced', async () => {
     const lanes = createLanes();
     const lane = await rest(lanes, 'live');
