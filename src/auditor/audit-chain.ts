@@ -26,6 +26,7 @@ import {
   type ChainEvent,
   findDeployment,
   firstEvent,
+  patient,
   readBlock,
   readParameters,
 } from './read-chain.ts';
@@ -105,7 +106,7 @@ export async function auditChain(options: AuditOptions): Promise<AuditReport> {
   const findings = new Findings();
   const model = new VaultModel(parameters, findings);
   const signers = new RecoveredSigners(eip712Domain(parameters.chainId, vault));
-  const audit: Audit = { pool, model, findings, signers, to, options, history: emptyHistory() };
+  const audit: Audit = { pool: patient(pool), model, findings, signers, to, options, history: emptyHistory() };
   let outcome: Outcome = { assets: [], balancesCompared: 0, replayed: undefined, incomplete: undefined };
   try {
     outcome = await auditAll(audit, from);
@@ -116,11 +117,17 @@ export async function auditChain(options: AuditOptions): Promise<AuditReport> {
     await signers.close();
   }
   const { counts } = audit.history;
-  const { assets, balancesCompared, replayed, incomplete } = outcome;
+  const { assets, balancesCompared, replayed } = outcome;
+  // Events of one chain and the storage of another do not fit: that would accuse somebody who did nothing.
+  const isMoved = findings.failed && (await isReplaced(audit.pool, to));
+  const incomplete = isMoved
+    ? `the chain was reorganised below block ${to.number} meanwhile; audit again`
+    : outcome.incomplete;
+  const isFailed = findings.failed && !isMoved;
   return {
-    verdict: findings.failed ? 'failed' : incomplete === undefined ? 'ok' : 'incomplete',
-    checks: findings.checks(),
-    failures: findings.failures,
+    verdict: isFailed ? 'failed' : incomplete === undefined ? 'ok' : 'incomplete',
+    checks: isMoved ? [] : findings.checks(),
+    failures: isMoved ? [] : findings.failures,
     figures: {
       fromBlock: from,
       toBlock: to.number,
@@ -136,6 +143,16 @@ export async function auditChain(options: AuditOptions): Promise<AuditReport> {
     },
     incomplete,
   };
+}
+
+/** A node that does not answer any more leaves what was found as it is. */
+async function isReplaced(pool: RpcPool, block: BlockPoint): Promise<boolean> {
+  try {
+    return (await readBlock(pool, block.number)).hash !== block.hash;
+  } catch (error) {
+    if (!(error instanceof ExchangeError)) throw error;
+    return false;
+  }
 }
 
 /** What the events showed so far. */

@@ -52,7 +52,8 @@ export function judgeWithdrawal(
   if (withdrawal.sequence === 0 || withdrawal.sequence > sequenceMax) return refuse(OUTCOME.badSequence);
   const account = model.account(withdrawal.account);
   if (withdrawal.sequence <= (account.withdrawalLanes.get(withdrawal.lane) ?? 0)) return refuse(OUTCOME.nonceUsed);
-  if (isBadRecipient(model, withdrawal.recipient)) return refuse(OUTCOME.badRecipient);
+  const { recipient } = withdrawal;
+  if (recipient !== withdrawal.account && isBadRecipient(model, recipient)) return refuse(OUTCOME.badRecipient);
   const digest = digestOf(digester, withdrawal, asset);
   const isSigned = withdrawal.isContractWallet
     ? reported !== OUTCOME.badSignature

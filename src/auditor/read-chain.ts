@@ -92,6 +92,29 @@ type LogAnswer = {
   logIndex: Hex;
 };
 
+/** A range with more events than this is followed by a smaller one: all of a range stand in memory at once. */
+const RANGE_EVENTS_MAX = 10_000;
+
+/** The same node, asked again for what it could not answer for a moment: a long audit must not end at one lost answer. */
+export function patient(pool: RpcPool): RpcPool {
+  return {
+    ...pool,
+    run: async (work) => {
+      for (let attempt = 1; ; attempt++) {
+        try {
+          return await pool.run(work);
+        } catch (error) {
+          const reason = rpcFailureReason(error);
+          if ((reason !== 'transport' && reason !== 'rate_limited') || attempt === ATTEMPTS_MAX) throw error;
+        }
+      }
+    },
+  };
+}
+
+/** The pool waits longer each time: about ten seconds in all. */
+const ATTEMPTS_MAX = 8;
+
 /** The vault's events of [from, to] in order; ranges shrink when the node finds them too large. */
 export async function* readEvents(
   pool: RpcPool,
@@ -103,9 +126,10 @@ export async function* readEvents(
   for (let start = from; start <= to; ) {
     const end = Math.min(to, start + size - 1);
     try {
-      yield { events: await readRange(pool, vault, start, end), block: end };
+      const events = await readRange(pool, vault, start, end);
+      yield { events, block: end };
       start = end + 1;
-      size = Math.min(10_000, size * 2);
+      size = events.length > RANGE_EVENTS_MAX ? Math.max(1, Math.floor(size / 2)) : Math.min(10_000, size * 2);
     } catch (error) {
       if (rpcFailureReason(error) !== 'range_too_large' || size === 1) throw error;
       size = Math.max(1, Math.floor(size / 4));
@@ -189,7 +213,10 @@ export async function readSettleCalls(
 }
 
 function settleCallOf(answer: unknown, hash: Hash, vault: Address): SettleCall | string {
-  if (answer === null || typeof answer !== 'object') return `the node does not have the transaction ${hash}`;
+  // Nodes forget where old transactions stand. That is nothing against the vault, whose event proves that there is one.
+  if (answer === null || typeof answer !== 'object') {
+    throw rpcFailure('refused', `the node does not have the transaction ${hash}: ask one that keeps all transactions`);
+  }
   const { to, input } = answer as { to: string | null; input: Hex };
   if (to?.toLowerCase() !== vault) return `the transaction calls ${to ?? 'nothing'}, not the vault`;
   try {

@@ -149,6 +149,50 @@ describe('auditing a vault', () => {
     assert.match(report.incomplete ?? '', /does not show the vault's first 4 events/);
   });
 
+  it('holds nothing against the vault when the node has forgotten a transaction', async () => {
+    proxy.bendAnswer = (call, answer) =>
+      call.method === 'eth_getTransactionByHash' && call.params[0] === transaction ? { result: null } : answer;
+    const report = await audit();
+    assert.deepEqual(report.failures, []);
+    assert.equal(report.verdict, 'incomplete');
+    assert.match(report.incomplete ?? '', /does not have the transaction/);
+  });
+
+  it('holds nothing against the vault when the chain was reorganised while it was read', async () => {
+    const head = (await lab.rpc.request('eth_blockNumber', [])) as Hex;
+    let isReorganised = false;
+    // The last batch is on the chain that the storage is read of, and not on the one whose events are read.
+    proxy.bendAnswer = (call, answer) => {
+      if (call.method === 'eth_getLogs') {
+        isReorganised = true;
+        const logs = answer.result as { transactionHash: Hash; blockNumber: Hex }[];
+        return { result: logs.filter((log) => log.transactionHash !== transaction && log.blockNumber !== head) };
+      }
+      const isHead = call.method === 'eth_getBlockByNumber' && call.params[0] === head;
+      return isHead && isReorganised
+        ? { result: { ...(answer.result as object), hash: `0x${'ab'.repeat(32)}` } }
+        : answer;
+    };
+    const report = await audit();
+    assert.deepEqual(report.failures, []);
+    assert.equal(report.verdict, 'incomplete');
+    assert.match(report.incomplete ?? '', /was reorganised/);
+  });
+
+  it('goes on when the node is away for a moment', async () => {
+    let broken = 0;
+    proxy.breakRequest = (calls) =>
+      calls.some(({ method }) => method === 'eth_getLogs') && ++broken <= 3
+        ? { kind: 'status', status: broken === 1 ? 429 : 502 }
+        : undefined;
+    try {
+      assert.equal((await audit()).verdict, 'ok');
+      assert.ok(broken > 3);
+    } finally {
+      proxy.breakRequest = undefined;
+    }
+  });
+
   it('batch byte flipped', async () => {
     const { input } = (await lab.rpc.request('eth_getTransactionByHash', [transaction])) as { input: Hex };
     const { length } = contentIn(input);
