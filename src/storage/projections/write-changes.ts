@@ -1,9 +1,11 @@
 /**
- * Writes a run of changes: one statement per table, all rows of a table as one JSON parameter, which PostgreSQL unfolds by itself.
- * The caller holds the transaction and moves the cursor in it.
+ * Writes a run of changes: one statement per table. Tables with rows for every order are given as binary columns; of the others all
+ * rows travel as one JSON parameter, which PostgreSQL unfolds by itself. The caller holds the transaction and moves the cursor in it.
  */
 import type { PoolClient } from 'pg';
+import { type Columns, columnParameters, unnestOf } from './binary-columns.ts';
 import type { ProjectionChanges } from './changes.ts';
+import type { OrderInsert } from './order-changes.ts';
 
 /** @returns the statements sent */
 export async function writeChanges(client: PoolClient, changes: ProjectionChanges): Promise<number> {
@@ -14,6 +16,11 @@ export async function writeChanges(client: PoolClient, changes: ProjectionChange
     if (list.length === 0) return;
     statements++;
     await client.query({ name: `project-${name}`, text, values: [JSON.stringify(list)] });
+  };
+  const writeColumns = async (name: string, text: string, columns: Columns, rows: readonly object[]): Promise<void> => {
+    if (rows.length === 0) return;
+    statements++;
+    await client.query({ name: `project-${name}`, text, values: columnParameters(columns, rows) });
   };
   await write('assets', ASSETS, changes.assets.values());
   const listed = [...changes.markets.values()];
@@ -27,11 +34,11 @@ export async function writeChanges(client: PoolClient, changes: ProjectionChange
     MARKET_CHANGES,
     listed.filter((market) => market.definition === null),
   );
-  await write('orders', ORDERS, orders.inserts.values());
+  await writeColumns('orders', ORDERS, ORDER_TYPES, [...orders.inserts.values()].map(withStopText));
   await write('order-changes', ORDER_CHANGES, orders.updates.values());
   await write('trades', TRADES, settlements.trades.values());
   await write('trade-changes', TRADE_CHANGES, settlements.tradeUpdates.values());
-  await write('balances', BALANCES, accounts.balances.values());
+  await writeColumns('balances', BALANCES, BALANCE_TYPES, [...accounts.balances.values()]);
   await write('deposits', DEPOSITS, accounts.deposits);
   await write('withdrawals', WITHDRAWALS, settlements.withdrawals.values());
   await write('withdrawal-changes', WITHDRAWAL_CHANGES, settlements.withdrawalUpdates.values());
@@ -62,19 +69,43 @@ const MARKET_CHANGES = `
     FROM json_to_recordset($1) AS r (market integer, state text, state_reason text, parameters jsonb)
    WHERE m.market = r.market`;
 
-const ORDER_COLUMNS = `digest, account, signer, market, side, size_lots, price_ticks, time_in_force, post_only, lane,
-    order_sequence, expiry, max_fee_ppm, client_order_id, self_trade_prevention, stop, status, reason, filled_lots,
-    remaining_lots, filled_notional, fees_paid, journal_sequence, created_at_ms, updated_at_ms`;
+const ORDER_TYPES: Columns = {
+  digest: 'bytea',
+  account: 'bytea',
+  signer: 'bytea',
+  market: 'integer',
+  side: 'text',
+  size_lots: 'bigint',
+  price_ticks: 'bigint',
+  time_in_force: 'text',
+  post_only: 'boolean',
+  lane: 'integer',
+  order_sequence: 'bigint',
+  expiry: 'bigint',
+  max_fee_ppm: 'integer',
+  client_order_id: 'text',
+  self_trade_prevention: 'text',
+  stop: 'text',
+  status: 'text',
+  reason: 'text',
+  filled_lots: 'bigint',
+  remaining_lots: 'bigint',
+  filled_notional: 'bigint',
+  fees_paid: 'bigint',
+  journal_sequence: 'bigint',
+  created_at_ms: 'bigint',
+  updated_at_ms: 'bigint',
+};
+const ORDER_COLUMNS = Object.keys(ORDER_TYPES).join(', ');
+
+function withStopText(order: OrderInsert): object {
+  return order.stop === null ? order : { ...order, stop: JSON.stringify(order.stop) };
+}
 
 // A refused order may come again and be accepted; an accepted one is never written over.
 const ORDERS = `
   INSERT INTO orders (${ORDER_COLUMNS})
-  SELECT ${ORDER_COLUMNS}
-    FROM json_to_recordset($1) AS r (digest bytea, account bytea, signer bytea, market integer, side text,
-      size_lots bigint, price_ticks bigint, time_in_force text, post_only boolean, lane integer, order_sequence bigint,
-      expiry bigint, max_fee_ppm integer, client_order_id text, self_trade_prevention text, stop jsonb, status text,
-      reason text, filled_lots bigint, remaining_lots bigint, filled_notional bigint, fees_paid bigint,
-      journal_sequence bigint, created_at_ms bigint, updated_at_ms bigint)
+  SELECT ${ORDER_COLUMNS.replace('stop', 'stop::jsonb')} FROM ${unnestOf(ORDER_TYPES)}
   ON CONFLICT (digest) DO UPDATE SET client_order_id = excluded.client_order_id,
     self_trade_prevention = excluded.self_trade_prevention, stop = excluded.stop, signer = excluded.signer,
     status = excluded.status, reason = excluded.reason, filled_lots = excluded.filled_lots,
@@ -117,6 +148,20 @@ const TRADE_CHANGES = `
       AS r (trade_id bigint, state text, void_reason text, batch_id bigint, batch_index integer)
    WHERE t.trade_id = r.trade_id`;
 
+const BALANCE_TYPES: Columns = {
+  account: 'bytea',
+  asset: 'integer',
+  available: 'bigint',
+  locked: 'bigint',
+  pending_withdrawal: 'bigint',
+  unsettled_in: 'bigint',
+  unsettled_out: 'bigint',
+  settled: 'bigint',
+  first_seen_at: 'bigint',
+  last_changed_at: 'bigint',
+  journal_sequence: 'bigint',
+};
+
 // A balance that was never seen counts as 0 settled, so that a first figure of 0 is no change.
 const BALANCES = `
   INSERT INTO balances AS b (account, asset, available, locked, pending_withdrawal, unsettled_in, unsettled_out, settled,
@@ -126,9 +171,7 @@ const BALANCES = `
       WHEN r.settled <> coalesce(before.settled, 0) THEN r.first_seen_at
       ELSE coalesce(before.settled_changed_at, 0) END),
     r.journal_sequence
-    FROM json_to_recordset($1) AS r (account bytea, asset integer, available bigint, locked bigint,
-      pending_withdrawal bigint, unsettled_in bigint, unsettled_out bigint, settled bigint, first_seen_at bigint,
-      last_changed_at bigint, journal_sequence bigint)
+    FROM ${unnestOf(BALANCE_TYPES)}
     LEFT JOIN balances AS before ON before.account = r.account AND before.asset = r.asset
   ON CONFLICT (account, asset) DO UPDATE SET available = excluded.available, locked = excluded.locked,
     pending_withdrawal = excluded.pending_withdrawal, unsettled_in = excluded.unsettled_in,
