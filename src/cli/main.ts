@@ -12,6 +12,7 @@ import { addJournal } from './commands/journal.ts';
 import { addMarkets } from './commands/markets.ts';
 import { addOrder } from './commands/order.ts';
 import { addOrders } from './commands/orders.ts';
+import { addReduce } from './commands/reduce.ts';
 import { addTrades } from './commands/trades.ts';
 import { addWatch } from './commands/watch.ts';
 import { addWithdraw } from './commands/withdraw.ts';
@@ -27,7 +28,7 @@ type AddCommand = (program: Command, terminal: Terminal) => void;
 
 const GROUPS: readonly (readonly [heading: string, commands: readonly AddCommand[]])[] = [
   ['Market:', [addMarkets, addBook, addTrades, addWatch]],
-  ['Wallet:', [addOrder, addOrders, addCancel, addBalances, addDeposit, addWithdraw, addExit]],
+  ['Wallet:', [addOrder, addOrders, addReduce, addCancel, addBalances, addDeposit, addWithdraw, addExit]],
   ['Audit:', [addAudit, addJournal]],
   ['Operation:', [addDoctor, addConfigCheck, addMigrate, addReplay, addOperator]],
   ['Other:', [addCompletion]],

@@ -229,6 +229,15 @@ export class TallystickClient {
     return order;
   }
 
+  /**
+   * Leaves the order with `remaining` (whole base tokens, decimal); it keeps its place in the queue and its signature.
+   * @throws TallystickError with the API's code when it has less left, or has ended
+   */
+  async reduceOrder(id: string, remaining: string, control: RequestControl = {}): Promise<Order> {
+    const path = `/api/v1/orders/${id}/reduce`;
+    return this.#private.request<Order>(path, { method: 'POST', body: { remaining }, repeatable: true, ...control });
+  }
+
   /** Off chain, at once; `market` undefined means every market. Returns the ids of the orders that ended. */
   async cancelAllOrders(market?: string, control: RequestControl = {}): Promise<readonly string[]> {
     const { cancelled } = await this.#private.request<{ cancelled: readonly string[] }>('/api/v1/orders', {

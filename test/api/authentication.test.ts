@@ -161,6 +161,27 @@ describe('authentication', () => {
     assert.equal(again.body.status, 'cancelled');
   });
 
+  it('reduces what an order has left with a key, and once more without harm', async () => {
+    const { id, size } = await place();
+    const reducePath = `/api/v1/orders/${id}/reduce`;
+    const reduce = async (remaining: string, by = key) =>
+      signedSend(exchange.url, by, 'POST', reducePath, { remaining });
+    const half = String(Number(size) / 2);
+    for (let time = 0; time < 2; time++) {
+      const reduced = await reduce(half);
+      assert.equal(reduced.status, 200, JSON.stringify(reduced.body));
+      assert.deepEqual([reduced.body.status, reduced.body.remaining], ['open', half]);
+    }
+    const more = await reduce(size);
+    assert.deepEqual([more.body.code, more.body.reason], ['ORDER_REJECTED', 'not_smaller']);
+    for (const bad of ['0', '0.000000000001']) assert.equal((await reduce(bad)).body.code, 'VALIDATION_FAILED', bad);
+    const reader = await makeKey(exchange.url, wallet, { scopes: 'read', timestamp: Date.now() - 3 });
+    assert.equal((await reduce(half, reader)).status, 403);
+    assert.equal((await reduce(half, await makeKey(exchange.url, other))).status, 404);
+    assert.equal((await signedSend(exchange.url, key, 'DELETE', `/api/v1/orders/${id}`)).status, 200);
+    assert.equal((await reduce(half)).body.reason, 'order_not_found');
+  });
+
   it('hides orders of other accounts', async () => {
     const { id } = await place();
     const stranger = await makeKey(exchange.url, other);

@@ -95,6 +95,8 @@ describe('tallystick against a running exchange', function () {
     );
     assert.match(fills[0]?.transactionHash ?? '', /^0x[0-9a-f]{64}$/);
     const { id } = resting['order'] as { id: string };
+    const reduced = await done(['reduce', id, '0.5'], ben);
+    assert.deepEqual([reduced['status'], reduced['remaining']], ['partially_filled', '0.5']);
     const cancelled = await done(['cancel', id], ben);
     assert.deepEqual([cancelled['status'], cancelled['filled']], ['cancelled', '1']);
     const withdrawal = await done(['withdraw', 'WETH', '0.5', '--wait'], ann);

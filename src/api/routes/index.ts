@@ -41,6 +41,7 @@ import { getWithdrawal } from './get-withdrawal.ts';
 import { getWithdrawals } from './get-withdrawals.ts';
 import { placeOrder } from './place-order.ts';
 import { placeOrders } from './place-orders.ts';
+import { reduceOrder } from './reduce-order.ts';
 import { replaceOrder } from './replace-order.ts';
 import { requestWithdrawal } from './request-withdrawal.ts';
 import { validateOrder } from './validate-order.ts';
@@ -63,6 +64,7 @@ export const ROUTES: readonly Route[] = [
   validateOrder,
   placeOrders,
   replaceOrder,
+  reduceOrder,
   cancelAfter,
   deleteOrder,
   deleteOrders,

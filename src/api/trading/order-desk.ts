@@ -12,7 +12,7 @@ import type { UserCommand } from '../../domain/commands.ts';
 import type { Receipt } from '../../domain/journal.ts';
 import type { NewOrder, OrderKey } from '../../domain/orders.ts';
 import type { RejectReason } from '../../domain/reasons.ts';
-import type { Address, Hash, TimestampMs } from '../../domain/units.ts';
+import type { Address, Hash, Lots, TimestampMs } from '../../domain/units.ts';
 import type { CommandClient } from '../../messaging/port.ts';
 import type { OrderRow } from '../../storage/queries/orders.ts';
 import { findOrder, findPlacement } from '../../storage/queries/orders.ts';
@@ -122,7 +122,7 @@ export class OrderDesk {
    * @throws ProblemError NOT_FOUND, ORDER_REJECTED (it has ended otherwise), OVERLOADED, STATUS_UNKNOWN
    */
   async cancel(account: Address, digest: Hash): Promise<OrderRow> {
-    const order = await this.#find(account, digest);
+    const order = await this.find(account, digest);
     const reply = await this.#submit(
       { kind: 'cancelOrder', order: keyOf(order) },
       account,
@@ -149,6 +149,25 @@ export class OrderDesk {
     });
   }
 
+  /**
+   * Shrinks what a live order has left. One that has so much left already counts as done.
+   * @throws ProblemError NOT_FOUND, ORDER_REJECTED (it has less, or has ended), OVERLOADED, STATUS_UNKNOWN
+   */
+  async reduce(account: Address, digest: Hash, remaining: Lots): Promise<OrderRow> {
+    const order = await this.find(account, digest);
+    const reply = await this.#submit(
+      { kind: 'reduceOrder', order: keyOf(order), remaining },
+      account,
+      `Look at GET /api/v1/orders/${digest}.`,
+    );
+    await this.#using.writes.reached(reply.sequence);
+    const now = (await findOrder(this.#using.pool, digest)) ?? order;
+    const rejection = reply.events.find((event) => event.kind === 'cancelRejected' && event.account === account);
+    const isLive = now.status === 'open' || now.status === 'partially_filled';
+    if (rejection?.kind !== 'cancelRejected' || (isLive && now.remainingLots === remaining)) return now;
+    throw orderRejected(rejection.reason, digest, { orderStatus: now.status });
+  }
+
   /** Cancels every live order of the account, in one market or in all; the ids of those that it ended. */
   async cancelAll(account: Address, market: number | undefined): Promise<Hash[]> {
     const reply = await this.#submit(
@@ -164,8 +183,8 @@ export class OrderDesk {
     await this.#submit({ kind: 'cancelAfter', account, deadlineMs }, account, 'Sending it again does no harm.');
   }
 
-  /** The live order that an id names, if it is the account's. @throws ProblemError NOT_FOUND */
-  async #find(account: Address, digest: Hash): Promise<OrderRow> {
+  /** The order that an id names, if it is the account's. @throws ProblemError NOT_FOUND */
+  async find(account: Address, digest: Hash): Promise<OrderRow> {
     const remembered = (await this.#memory.submitted(digest))?.order;
     const order = remembered ?? (await this.#fromProjections(account, digest));
     if (order === undefined || order.account !== account) throw notFound(`The account has no order ${digest}.`);
@@ -233,7 +252,7 @@ export class OrderDesk {
     const command: UserCommand =
       replaces === undefined
         ? { kind: 'placeOrder', order }
-        : { kind: 'replaceOrder', replaced: keyOf(await this.#find(order.account, replaces)), order };
+        : { kind: 'replaceOrder', replaced: keyOf(await this.find(order.account, replaces)), order };
     if (place.isClosed())
       throw new ProblemError(
         'OVERLOADED',
