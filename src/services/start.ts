@@ -5,7 +5,7 @@
 import { randomBytes } from 'node:crypto';
 import { mkdir, readFile, writeFile } from 'node:fs/promises';
 import { join, resolve } from 'node:path';
-import { createPublicClient, encodeFunctionData, http, parseAbi } from 'viem';
+import { BaseError, createPublicClient, encodeFunctionData, http, parseAbi } from 'viem';
 import { mnemonicToAccount, privateKeyToAccount } from 'viem/accounts';
 import { deployLocal } from '../../scripts/deploy.ts';
 import { ExchangeError } from '../domain/errors.ts';
@@ -34,7 +34,6 @@ type Stoppable = { readonly name: string; readonly stop: () => Promise<void> };
 const say = (line = ''): void => void process.stdout.write(`${line}\n`);
 
 async function main(): Promise<void> {
-  const settings = readSettings({ LOG_LEVEL: 'warn', ...process.env });
   const running: Stoppable[] = [];
   const ended = Promise.withResolvers<number>();
   let stopRequested = false;
@@ -49,13 +48,14 @@ async function main(): Promise<void> {
   process.on('SIGTERM', onSignal);
 
   let code: number;
+  let trouble: string | undefined;
   try {
+    const settings = readSettings({ LOG_LEVEL: 'warn', ...process.env });
     // A signal while parts are starting waits for them, so that none is left behind.
     await startAll(settings, running, ended);
     code = await ended.promise;
   } catch (error) {
-    say();
-    process.stderr.write(`${explain(error, settings)}\n`);
+    trouble = explain(error);
     code = 1;
   }
   // Reverse order: who uses before who is used.
@@ -67,6 +67,8 @@ async function main(): Promise<void> {
       code = 1;
     }
   }
+  // Last, so that nothing that the parts log while they stop hides it.
+  if (trouble !== undefined) process.stderr.write(`\n${trouble}\n`);
   if (stopRequested) say('Stopped.');
   process.exit(code);
 }
@@ -267,12 +269,19 @@ async function printSummary(options: {
   say(`\n${READY}`);
 }
 
-function explain(error: unknown, settings: Settings): string {
+/** One sentence without a stack for whatever the surroundings are to blame for; the stack for a fault of this program. */
+function explain(error: unknown): string {
+  if (error instanceof AggregateError && error.errors.length > 0) return explain(error.errors[0]);
   const { code, message } = error as { code?: unknown; message?: unknown };
   if (code === 'EADDRINUSE') {
-    return `A port is taken (${String(message)}). Set PORT and OPERATIONS_PORT (now ${settings.PORT} and ${settings.OPERATIONS_PORT}), or 0 for any free one.`;
+    return `A port is taken (${String(message)}). Set PORT and OPERATIONS_PORT (${process.env['PORT'] ?? 3000} and ${process.env['OPERATIONS_PORT'] ?? 3001} now), or 0 for any free one.`;
   }
   if (error instanceof ExchangeError) return `${error.code}: ${error.message}`;
+  if (error instanceof BaseError) return `The node at RPC_URL does not do what is asked: ${error.shortMessage}`;
+  if (code === 'ECONNREFUSED' || code === 'ENOTFOUND' || code === 'ETIMEDOUT')
+    return `The database or the node does not answer (${String(message)}). Check DATABASE_URL and RPC_URL.`;
+  if (typeof code === 'string' && /^E(ACCES|PERM|ROFS|NOSPC|NOTDIR|EXIST|ISDIR)$/.test(code))
+    return `A file cannot be written (${String(message)}). Choose a directory with DATA_DIRECTORY that this user may write, with space left.`;
   return error instanceof Error ? (error.stack ?? error.message) : String(error);
 }
 

@@ -70,6 +70,19 @@ describe('npm start', () => {
     for (const name of ['PORT', 'SEAL_TRADES', 'RPC_URL']) assert.match(errors, new RegExp(`  ${name}: `));
   });
 
+  it('says in a sentence, without a stack, that its directory or its database cannot be used', async function () {
+    this.timeout(90_000);
+    const badDirectory = await runToEnd({ DATA_DIRECTORY: join(START, 'below a file') });
+    assert.deepEqual([badDirectory.code, /^ +at /m.test(badDirectory.errors)], [1, false], badDirectory.errors);
+    assert.match(badDirectory.errors, /cannot be written.*DATA_DIRECTORY/);
+    const noDatabase = await runToEnd({
+      DATABASE_URL: 'postgres://nobody@127.0.0.1:1/none',
+      DATA_DIRECTORY: join(dataDirectory, 'alone'),
+    });
+    assert.deepEqual([noDatabase.code, /^ +at /m.test(noDatabase.errors)], [1, false], noDatabase.errors);
+    assert.match(noDatabase.errors, /does not answer.*DATABASE_URL/);
+  });
+
   it('says what to do when its port is taken', async function () {
     this.timeout(90_000);
     const other = createServer().listen(0, '127.0.0.1');
