@@ -53,6 +53,14 @@ describe('the queue before the journal', () => {
     assert.deepEqual(take(queue, 10), [LOST, place(1)]);
   });
 
+  it('lets a reduction not overtake the order it names, nor take a place of the operator', () => {
+    const { order } = place(1) as Extract<Command, { kind: 'placeOrder' }>;
+    const reduce: Command = { kind: 'reduceOrder', order, remaining: 1 as never };
+    const queue = new CommandQueue({ operator: 1, cancel: 1, chain: 1, order: 2 });
+    assert.deepEqual(offer(queue, place(1), reduce, HALT), [true, true, true]);
+    assert.deepEqual(take(queue, 10), [HALT, place(1), reduce]);
+  });
+
   it('gives connections that come and go no place of the operator', () => {
     const queue = new CommandQueue({ operator: 1, cancel: 3, chain: 1, order: 2 });
     assert.deepEqual(offer(queue, ARM, RENEW, LOST, ARM), [true, true, true, false]);

@@ -75,6 +75,7 @@ export class CommandQueue {
   #classOf(command: Command): QueueClass {
     switch (command.kind) {
       case 'cancelOrder':
+      case 'reduceOrder':
         return this.#waitingOrders.has(orderName(command.order)) ? 'order' : 'cancel';
       case 'cancelAllOrders':
       case 'disarmDisconnect':
@@ -103,7 +104,7 @@ export class CommandQueue {
 }
 
 function isCancel({ kind }: Command): boolean {
-  return kind === 'cancelOrder' || kind === 'cancelAllOrders' || kind === 'disarmDisconnect';
+  return kind === 'cancelOrder' || kind === 'reduceOrder' || kind === 'cancelAllOrders' || kind === 'disarmDisconnect';
 }
 
 function orderName(order: OrderKey): string {
