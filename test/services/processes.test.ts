@@ -135,9 +135,11 @@ describe('services as processes of their own, over Redis', () => {
       VAULT_ADDRESS: vault,
       OPERATIONS_PORT: '0',
     });
-    await until('the projector', async () => (service.log().includes('projector runs') ? true : undefined)).finally(
-      () => service.stop(),
-    );
+    try {
+      await until('the projector', async () => (service.log().includes('projector runs') ? true : undefined));
+    } finally {
+      await service.stop();
+    }
   });
 
   it('say which setting is missing', async () => {
