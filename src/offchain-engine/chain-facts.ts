@@ -179,11 +179,8 @@ function settleBatch(state: EngineState, settled: Extract<ChainCommand, { kind: 
 }
 
 /** What the batch settled counts for fee tiers from tomorrow on. */
-function countVolumes(state: EngineState): void {
-  const { ledger, volumes, sink, nowMs } = state;
-  volumes.takeNoted((slot, amount) => {
-    sink.write(VOLUME, slot, volumes.add(ledger.slotAccounts[slot]!, ledger.slotAssets[slot]!, amount, nowMs), 0);
-  });
+function countVolumes({ volumes, sink, nowMs }: EngineState): void {
+  volumes.takeNoted(nowMs, (slot, volume) => void sink.write(VOLUME, slot, volume, 0));
 }
 
 /** The vault paid settled fees out to the collector. */

@@ -22,7 +22,7 @@ function tierOf(
   { feeTiers, parameters, quote }: MarketBook,
   account: number,
 ): FeeTier | MarketParameters {
-  return tierAt(feeTiers, state.volumes.of(account, quote, state.nowMs)) ?? parameters;
+  return tierAt(feeTiers, state.volumes.of(state.ledger.find(account, quote), state.nowMs)) ?? parameters;
 }
 
 /** Works out what applies in the market from what the operator set and the vault's maximum, and says so. */

@@ -5,10 +5,12 @@ import { type BinaryReader, type BinaryWriter, corrupt } from './binary.ts';
 import { deriveFees } from './fees.ts';
 import { readList } from './snapshot-pending.ts';
 import type { EngineState } from './state.ts';
-import { ownerOfVolume, VOLUME_DAYS, type VolumeTable } from './volumes.ts';
+import { VOLUME_DAY, VOLUME_DAYS, VOLUME_SHIFT, type VolumeTable } from './volumes.ts';
 
 /** Records of volumes written in one step. */
 const STEP = 128;
+/** A key is account × 65,536 + asset. */
+const ASSETS_MAX = 65_536;
 
 export function writeRules(out: BinaryWriter, core: EngineState): void {
   out.number(core.feeMaximum.takerFeePpm);
@@ -70,7 +72,9 @@ export function readRules(input: BinaryReader, core: EngineState): void {
   core.suspectUntilBatch = input.number();
   for (const [key, amount] of readList(input, () => [input.number(), input.number()] as const))
     core.frozen.set(key, amount);
-  readVolumes(input, core);
+}
+
+export function readGateways(input: BinaryReader, core: EngineState): void {
   for (const [gateway, untilMs, accounts] of readList(
     input,
     () => [input.text(), input.number(), readList(input, () => input.hex())] as const,
@@ -78,41 +82,56 @@ export function readRules(input: BinaryReader, core: EngineState): void {
     core.gateways.set(gateway, { untilMs, accounts: new Set(accounts) });
 }
 
+/** Whose records they are: balances by slot. */
+type Owners = { readonly accounts: readonly number[]; readonly assets: readonly number[] };
+
 /** As seen on the day of the last command: a record that has not been touched since is the same as one that has moved on. */
 export function* writeVolumes(
   out: BinaryWriter,
-  { keys, days, volumes }: VolumeTable,
+  { slots, records }: VolumeTable,
+  { accounts, assets }: Owners,
   today: number,
 ): Generator<undefined, void, undefined> {
   const positions = new Map<number, number>();
+  const keys = new Float64Array(slots.length);
   let count = 0;
-  for (const [position, key] of keys.entries()) {
-    positions.set(key, position);
-    for (let index = 0; index <= VOLUME_DAYS && today - days[position]! + index <= VOLUME_DAYS; index++)
-      if (volumes[position * (VOLUME_DAYS + 1) + index]! > 0) count++;
+  for (const [position, slot] of slots.entries()) {
+    const at = position << VOLUME_SHIFT;
+    keys[position] = accounts[slot]! * ASSETS_MAX + assets[slot]!;
+    positions.set(keys[position]!, at);
+    const passed = today - records[at + VOLUME_DAY]!;
+    for (let index = 0; index + passed <= VOLUME_DAYS; index++) if (records[at + index]! > 0) count++;
     if (position % STEP === STEP - 1) yield;
   }
   out.uint32(count);
-  for (const [written, key] of keys.slice().sort().entries()) {
-    const position = positions.get(key)!;
-    for (let index = 0; index <= VOLUME_DAYS && today - days[position]! + index <= VOLUME_DAYS; index++) {
-      const volume = volumes[position * (VOLUME_DAYS + 1) + index]!;
+  for (const [written, key] of keys.sort().entries()) {
+    const at = positions.get(key)!;
+    const passed = today - records[at + VOLUME_DAY]!;
+    for (let index = 0; index + passed <= VOLUME_DAYS; index++) {
+      const volume = records[at + index]!;
       if (volume === 0) continue;
       out.number(key);
-      out.uint32(today - days[position]! + index);
+      out.uint32(passed + index);
       out.number(volume);
     }
     if (written % STEP === STEP - 1) yield;
   }
 }
 
-function readVolumes(input: BinaryReader, { volumes, nowMs }: EngineState): void {
-  const count = input.uint32();
-  for (let index = 0; index < count; index++) {
-    const { account, asset } = ownerOfVolume(input.number());
-    const ago = input.uint32();
+export type ReadVolume = { readonly key: number; readonly ago: number; readonly volume: number };
+
+/** To be restored once the balances are there. */
+export function readVolumes(input: BinaryReader): readonly ReadVolume[] {
+  return readList(input, () => ({ key: input.number(), ago: input.uint32(), volume: input.number() }));
+}
+
+export function restoreVolumes({ volumes, ledger, nowMs }: EngineState, read: readonly ReadVolume[]): void {
+  for (const { key, ago, volume } of read) {
+    const account = Math.floor(key / ASSETS_MAX);
+    const slot = ledger.find(account, key - account * ASSETS_MAX);
+    if (slot === 0) throw corrupt(`a volume is of account ${account}, which has no such balance`);
     if (ago > VOLUME_DAYS) throw corrupt(`a volume is ${ago} days old`);
-    volumes.recordOn(account, asset, nowMs).volumes[ago] = input.number();
+    volumes.restore(slot, ago, volume, nowMs);
   }
 }
 

@@ -40,7 +40,15 @@ import {
   writeWithdrawalLanes,
   writeWithdrawals,
 } from './snapshot-pending.ts';
-import { readRules, writeGateways, writeRules, writeVolumes } from './snapshot-rules.ts';
+import {
+  readGateways,
+  readRules,
+  readVolumes,
+  restoreVolumes,
+  writeGateways,
+  writeRules,
+  writeVolumes,
+} from './snapshot-rules.ts';
 import { EngineState } from './state.ts';
 import { dayOf, VOLUME_DAYS, type VolumeTable } from './volumes.ts';
 
@@ -75,7 +83,7 @@ export function encodeInSteps({ core }: Engine): Generator<undefined, Uint8Array
       lanes.count * LANE_BYTES +
       ledger.slotCount * BALANCE_BYTES +
       (trades.tail - trades.start) * TRADE_BYTES +
-      core.volumes.records.size * VOLUME_BYTES,
+      core.volumes.count * VOLUME_BYTES,
   );
   out.uint32(MAGIC);
   out.uint32(FORMAT);
@@ -133,7 +141,7 @@ function* encodeTables(
   { accounts, volumes, today, gateways, balances, lanes, orders, trades, triggered, batches, earlierCuts }: Tables,
 ): Generator<undefined, Uint8Array, undefined> {
   yield;
-  yield* writeVolumes(out, volumes, today);
+  yield* writeVolumes(out, volumes, balances, today);
   out.append(gateways);
   yield* writeBalances(out, balances);
   yield* writeLanes(out, lanes, accounts, orders);
@@ -172,7 +180,10 @@ export function decodeSnapshot(bytes: Uint8Array): Engine {
   readWithdrawalLanes(input, core);
   readSwitches(input, core);
   readRules(input, core);
+  const volumes = readVolumes(input);
+  readGateways(input, core);
   readBalances(input, core);
+  restoreVolumes(core, volumes);
   const ids = readLanes(input, core);
   placeLiveOrders(core, ids);
   readDoneOrders(input, core, ids);

@@ -2,109 +2,119 @@
  * Settled volume per account and quote asset in UTC days, for fee tiers: what counts is the sum of the last 30 complete days,
  * so an account's tier changes at midnight only, and a trade that the vault skipped never counts.
  *
- * Memory: one record of fixed size per account and quote asset that ever settled a trade; accounts cost their owners a deposit.
+ * Memory: one record of 256 bytes per balance that ever settled a trade as quote; accounts cost their owners a deposit.
  */
 import type { Quanta } from '../domain/units.ts';
 
 /** Complete days whose volume counts. */
 export const VOLUME_DAYS = 30;
 const DAY_MS = 86_400_000;
-const ASSETS_MAX = 65_536;
 
-export type VolumeRecord = {
-  /** UTC days since 1970. */
-  day: number;
-  /** Quote quanta settled on `day`, and on each of the days before it, latest first. */
-  readonly volumes: Float64Array;
-};
+/** Slots of a record: quote quanta settled on its day and on each of the days before it, latest first; then that day. */
+export const VOLUME_SHIFT = 5;
+export const VOLUME_DAY = 31;
 
-/** Records as they were: position i of each, `VOLUME_DAYS` + 1 volumes per record. */
-export type VolumeTable = { readonly keys: Float64Array; readonly days: Int32Array; readonly volumes: Float64Array };
+/** Records as they were, `slots` telling whose, in no particular order. */
+export type VolumeTable = { readonly slots: Int32Array; readonly records: Float64Array };
 
+/** UTC days since 1970. */
 export const dayOf = (timeMs: number): number => Math.floor(timeMs / DAY_MS);
 
+/** A balance is named by its slot in the ledger. */
 export class Volumes {
-  /** By account × 65,536 + quote asset. */
-  readonly records = new Map<number, VolumeRecord>();
-  /** Noted by the present command, by balance slot of the ledger; all zero between commands. */
+  count = 0;
+  #records = new Float64Array(64 << VOLUME_SHIFT);
+  /** Balance of each record. */
+  #slots = new Int32Array(64);
+  /** Record of each balance, plus one; 0 for none. */
+  #positions = new Int32Array(1024);
+  /** Noted by the present command, by balance; all zero between commands. */
   #noted = new Float64Array(1024);
-  readonly #slots: number[] = [];
+  #notedSlots = new Int32Array(256);
+  #notedCount = 0;
 
   /** One side of a settled trade, on the way: cheap, since a batch settles many. */
   note(slot: number, amount: number): void {
-    if (slot >= this.#noted.length) {
-      const grown = new Float64Array(Math.max(this.#noted.length * 2, slot + 1));
-      grown.set(this.#noted);
-      this.#noted = grown;
+    if (slot >= this.#noted.length) this.#noted = grownTo(this.#noted, slot + 1);
+    const before = this.#noted[slot]!;
+    if (before === 0) {
+      if (this.#notedCount === this.#notedSlots.length)
+        this.#notedSlots = grownTo(this.#notedSlots, this.#notedCount + 1);
+      this.#notedSlots[this.#notedCount++] = slot;
     }
-    if (this.#noted[slot] === 0) this.#slots.push(slot);
-    this.#noted[slot]! += amount;
+    this.#noted[slot] = before + amount;
   }
 
-  /** Hands over what was noted since the last call, in order of first note, and forgets it. */
-  takeNoted(take: (slot: number, amount: number) => void): void {
-    for (const slot of this.#slots) {
-      const amount = this.#noted[slot]!;
-      this.#noted[slot] = 0;
-      take(slot, amount);
-    }
-    this.#slots.length = 0;
-  }
-
-  /** @returns the day's volume so far */
-  add(account: number, asset: number, amount: number, nowMs: number): Quanta {
-    const { volumes } = this.recordOn(account, asset, nowMs);
-    // Beyond 2^53 a sum would lose units; no tier lies there.
-    volumes[0] = Math.min(volumes[0]! + amount, Number.MAX_SAFE_INTEGER);
-    return volumes[0] as Quanta;
-  }
-
-  /** The record, created empty when there is none, moved on to the day of `nowMs`. */
-  recordOn(account: number, asset: number, nowMs: number): VolumeRecord {
-    const key = account * ASSETS_MAX + asset;
+  /** Adds what was noted since the last call to the day's volumes, and tells them in order of first note. */
+  takeNoted(nowMs: number, tell: (slot: number, volume: number) => void): void {
     const day = dayOf(nowMs);
-    let record = this.records.get(key);
-    if (record === undefined) {
-      record = { day, volumes: new Float64Array(VOLUME_DAYS + 1) };
-      this.records.set(key, record);
+    for (let index = 0; index < this.#notedCount; index++) {
+      const slot = this.#notedSlots[index]!;
+      const at = this.#recordOn(slot, day);
+      // Beyond 2^53 a sum would lose units; no tier lies there.
+      const volume = Math.min(this.#records[at]! + this.#noted[slot]!, Number.MAX_SAFE_INTEGER);
+      this.#noted[slot] = 0;
+      this.#records[at] = volume;
+      tell(slot, volume);
     }
-    const passed = day - record.day;
-    if (passed > 0) {
-      if (passed <= VOLUME_DAYS) record.volumes.copyWithin(passed, 0);
-      record.volumes.fill(0, 0, Math.min(passed, VOLUME_DAYS + 1));
-      record.day = day;
-    }
-    return record;
-  }
-
-  /** The records as they are now, in no particular order. */
-  copy(): VolumeTable {
-    const count = this.records.size;
-    const keys = new Float64Array(count);
-    const days = new Int32Array(count);
-    const volumes = new Float64Array(count * (VOLUME_DAYS + 1));
-    let at = 0;
-    for (const [key, record] of this.records) {
-      keys[at] = key;
-      days[at] = record.day;
-      volumes.set(record.volumes, at++ * (VOLUME_DAYS + 1));
-    }
-    return { keys, days, volumes };
+    this.#notedCount = 0;
   }
 
   /** Volume of the last 30 complete days before the day of `nowMs`, in quote quanta. */
-  of(account: number, asset: number, nowMs: number): Quanta {
-    const record = this.records.get(account * ASSETS_MAX + asset);
-    if (record === undefined) return 0 as Quanta;
-    const passed = dayOf(nowMs) - record.day;
+  of(slot: number, nowMs: number): Quanta {
+    const position = slot < this.#positions.length ? this.#positions[slot]! : 0;
+    if (position === 0) return 0 as Quanta;
+    const at = (position - 1) << VOLUME_SHIFT;
+    const passed = dayOf(nowMs) - this.#records[at + VOLUME_DAY]!;
     let sum = 0;
-    for (let ago = passed === 0 ? 1 : 0; ago + passed <= VOLUME_DAYS; ago++) sum += record.volumes[ago]!;
+    for (let ago = passed === 0 ? 1 : 0; ago + passed <= VOLUME_DAYS; ago++) sum += this.#records[at + ago]!;
     return Math.min(sum, Number.MAX_SAFE_INTEGER) as Quanta;
+  }
+
+  /** Sets the volume of one day, `ago` days before the day of `nowMs`. */
+  restore(slot: number, ago: number, volume: number, nowMs: number): void {
+    this.#records[this.#recordOn(slot, dayOf(nowMs)) + ago] = volume;
+  }
+
+  /** The records as they are now. */
+  copy(): VolumeTable {
+    return {
+      slots: this.#slots.slice(0, this.count),
+      records: this.#records.slice(0, this.count << VOLUME_SHIFT),
+    };
+  }
+
+  /** Where the balance's record begins, created empty when there is none, moved on to `day`. */
+  #recordOn(slot: number, day: number): number {
+    if (slot >= this.#positions.length) this.#positions = grownTo(this.#positions, slot + 1);
+    const position = this.#positions[slot]!;
+    if (position === 0) return this.#create(slot, day);
+    const at = (position - 1) << VOLUME_SHIFT;
+    const passed = day - this.#records[at + VOLUME_DAY]!;
+    if (passed > 0) {
+      const end = at + VOLUME_DAY;
+      if (passed <= VOLUME_DAYS) this.#records.copyWithin(at + passed, at, end - passed);
+      this.#records.fill(0, at, Math.min(at + passed, end));
+      this.#records[end] = day;
+    }
+    return at;
+  }
+
+  #create(slot: number, day: number): number {
+    const at = this.count << VOLUME_SHIFT;
+    if (at === this.#records.length) {
+      this.#records = grownTo(this.#records, at + 1);
+      this.#slots = grownTo(this.#slots, this.count + 1);
+    }
+    this.#slots[this.count] = slot;
+    this.#records[at + VOLUME_DAY] = day;
+    this.#positions[slot] = ++this.count;
+    return at;
   }
 }
 
-/** Account and quote asset of a record's key. */
-export function ownerOfVolume(key: number): { account: number; asset: number } {
-  const account = Math.floor(key / ASSETS_MAX);
-  return { account, asset: key - account * ASSETS_MAX };
+function grownTo<Numbers extends Int32Array | Float64Array>(numbers: Numbers, length: number): Numbers {
+  const grown = new (numbers.constructor as new (length: number) => Numbers)(Math.max(numbers.length * 2, length));
+  grown.set(numbers);
+  return grown;
 }
