@@ -76,6 +76,10 @@ export class RecordingEngine implements LeadingEngine {
     }
     return { sequence, timestampMs, events: [{ kind: 'withdrawalsHalted', reason: `${command.kind} ${sequence}` }] };
   }
+
+  execute(sequenced: SequencedCommand): void {
+    this.apply(sequenced);
+  }
 }
 
 export const RECORDING_FORM: EngineForm<RecordingEngine> = {

@@ -76,6 +76,8 @@ export type SequencedEngine = {
   readonly lastSequence: number;
   /** @throws when the command contradicts the state: a broken invariant, after which the engine is unusable. */
   apply(command: SequencedCommand): AppliedCommand;
+  /** `apply` for those who do not ask what happened. */
+  execute(command: SequencedCommand): void;
 };
 
 /** What the sequencer's own decisions look at besides. */

@@ -92,8 +92,7 @@ export class Replica<Engine extends SequencedEngine> {
     let rows = 0;
     let yieldedMs = performance.now();
     for await (const row of this.#journal.rowsFrom(this.#position.lastSequence + 1)) {
-      const applied = this.#applyRow(row);
-      onApplied?.(applied, row);
+      this.#applyRow(row, onApplied);
       rows++;
       // A long replay shares its thread with heartbeats and, in a single process, with the API.
       if (performance.now() - yieldedMs > TASK_MAX_MS) {
@@ -104,17 +103,21 @@ export class Replica<Engine extends SequencedEngine> {
     return rows;
   }
 
-  #applyRow(row: JournalRow): AppliedCommand[] {
+  #applyRow(row: JournalRow, onApplied: AppliedRow | undefined): void {
     if (row.rulesVersion > RULES_VERSION) throw unknownRules(row.rulesVersion, row.firstSequence);
     const { commands, position } = verifyRow(this.#position, row);
-    const applied = commands.map((sequenced) => this.engine.apply(sequenced));
+    const applied: AppliedCommand[] = [];
+    for (const sequenced of commands) {
+      if (onApplied === undefined) this.engine.execute(sequenced);
+      else applied.push(this.engine.apply(sequenced));
+    }
     assert.equal(
       this.engine.lastSequence,
       row.lastSequence,
       'the engine does not stand at the end of the row it applied',
     );
     this.#position = position;
-    return applied;
+    onApplied?.(applied, row);
   }
 }
 

@@ -84,6 +84,11 @@ export class ObservedEngine<Engine extends SequencedEngine> implements Sequenced
     this.listener(sequenced, applied);
     return applied;
   }
+
+  /** Whoever replays may not want the events; the listener does. */
+  execute(sequenced: SequencedCommand): void {
+    this.apply(sequenced);
+  }
 }
 
 export function observed<Engine extends SequencedEngine>(
