@@ -86,7 +86,7 @@ export class Engine {
   execute({ sequence, timestampMs, command }: SequencedCommand): void {
     beginCommand(this.core, sequence, timestampMs);
     applyByRules(this.core, this.#ticket, command);
-    runTriggeredStops(this.core);
+    if (this.core.triggered.length > 0) runTriggeredStops(this.core);
   }
 
   /** Journal sequence of the last command applied; 0 before the first. */

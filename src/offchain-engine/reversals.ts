@@ -73,17 +73,29 @@ function accountOf(state: EngineState, order: number): number {
   return state.pool.ints[(order << INT_SHIFT) + ACCOUNT]!;
 }
 
-/** The vault executed the trade at that position of the log: unsettled becomes settled. */
+/** The vault executed the trade at that position of the log: unsettled becomes settled. What `postingsOf` tells, without an object. */
 export function settleTrade(state: EngineState, position: number): void {
-  const { market, buyer, seller, base, notional, buyerFee, sellerFee } = postingsOf(state, position);
-  const { ledger, volumes } = state;
+  const { ledger, volumes, pool } = state;
+  const { ints, floats } = state.trades;
+  const at = position << TRADE_INT_SHIFT;
+  const market = state.markets[ints[at + TRADE_MARKET]!]!;
+  const size = floats[(position << TRADE_FLOAT_SHIFT) + TRADE_SIZE]!;
+  const notional = size * ints[at + TRADE_PRICE]! * market.tickQuanta;
+  const base = size * market.lotQuanta;
+  const takerFee = feeOf(notional as Quanta, ints[at + TAKER_FEE_PPM]! as Ppm);
+  const makerFee = feeOf(notional as Quanta, ints[at + MAKER_FEE_PPM]! as Ppm);
+  const taker = pool.ints[(ints[at + TAKER]! << INT_SHIFT) + ACCOUNT]!;
+  const maker = pool.ints[(ints[at + MAKER]! << INT_SHIFT) + ACCOUNT]!;
+  const takerBuys = (ints[at + TRADE_FLAGS]! & TRADE_TAKER_SIDE) === BUY;
+  const buyer = takerBuys ? taker : maker;
+  const seller = takerBuys ? maker : taker;
   const buyerQuote = ledger.slot(buyer, market.quote);
   const sellerQuote = ledger.slot(seller, market.quote);
   settleIn(ledger, ledger.slot(buyer, market.base), base);
-  settleOut(ledger, buyerQuote, notional + buyerFee);
+  settleOut(ledger, buyerQuote, notional + (takerBuys ? takerFee : makerFee));
   settleOut(ledger, ledger.slot(seller, market.base), base);
-  settleIn(ledger, sellerQuote, notional - sellerFee);
-  if (buyerFee + sellerFee > 0) settleIn(ledger, ledger.slot(FEE_ACCOUNT, market.quote), buyerFee + sellerFee);
+  settleIn(ledger, sellerQuote, notional - (takerBuys ? makerFee : takerFee));
+  if (takerFee + makerFee > 0) settleIn(ledger, ledger.slot(FEE_ACCOUNT, market.quote), takerFee + makerFee);
   volumes.note(buyerQuote, notional);
   volumes.note(sellerQuote, notional);
 }
