@@ -61,7 +61,12 @@ describe('tampering with what an audit looks at', () => {
         return { result };
       };
       const report = await audit();
-      assert.equal(report.verdict === 'ok', false, `${path.join('.')} was changed and nobody saw it`);
+      assert.notEqual(report.verdict, 'ok', `${path.join('.')} was changed and nobody saw it`);
+      assert.doesNotMatch(
+        report.incomplete ?? '',
+        /did not answer/,
+        `${path.join('.')}: the changed answer never arrived`,
+      );
     }
   });
 
@@ -234,7 +239,8 @@ function changed<T>(value: T, path: Path): T {
 function stepped(leaf: unknown): unknown {
   if (typeof leaf === 'bigint') return leaf + 1n;
   if (typeof leaf === 'number') return leaf + 1;
-  const text = String(leaf);
+  // An address with one digit changed no longer has its checksum.
+  const text = String(leaf).toLowerCase();
   return `${text.slice(0, -1)}${text.endsWith('1') ? '2' : '1'}`;
 }
 
