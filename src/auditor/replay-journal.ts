@@ -1,18 +1,19 @@
 /**
  * With the published journal: replay the engine and prove that matching was fair (P10).
  *
- * The journal's rows must be one chain of hashes, its facts from the chain the chain's own, its orders signed. Then the engine, which keeps
+ * The journal's rows must be one chain of hashes, its facts from the chain the chain's own, its orders and withdrawals signed. Then the engine, which keeps
  * price-time priority, is run over it again: every batch that it seals must be, order by order and fill by fill, the one that was settled,
  * and the settled one must commit to the very row that ends with its seal. So nothing can have been matched otherwise, slipped in or left
  * out without either the journal's hashes or the batches showing it.
  */
 import { createDigester, type Digester } from '../chain/digests.ts';
+import { recoverSigner } from '../chain/recover.ts';
 import type { SealedBatch } from '../domain/batches.ts';
 import type { SequencedCommand } from '../domain/commands.ts';
 import { ExchangeError } from '../domain/errors.ts';
 import type { EngineEvent } from '../domain/events.ts';
 import type { JournalRow } from '../domain/journal.ts';
-import type { NewOrder } from '../domain/orders.ts';
+import { NATIVE_CURRENCY, type NewOrder, type NewWithdrawal, packNonce } from '../domain/orders.ts';
 import { eip712Domain } from '../domain/typed-data.ts';
 import type { Hash } from '../domain/units.ts';
 import { Engine } from '../offchain-engine/engine.ts';
@@ -59,7 +60,7 @@ export async function replayJournal(
   const unmatched = new Map(chain.settled);
   // A batch may be sealed again in smaller parts: then only the last seal of its id may have been settled.
   const otherSeals = new Map<number, Seal>();
-  const orders = new OrderChecker(chain, findings);
+  const signatures = new SignatureChecker(chain, findings);
   const receipts = new ReceiptChecker(acknowledgements, chain.model, findings);
   let position = JOURNAL_START;
   try {
@@ -70,7 +71,7 @@ export async function replayJournal(
       receipts.check(row, verified.commands);
       for (const sequenced of verified.commands) {
         checkFact(sequenced, chain, findings);
-        await orders.check(sequenced);
+        await signatures.check(sequenced);
         for (const event of engine.apply(sequenced).events) {
           if (event.kind === 'batchFinal') compareEnd(event, chain.settled.get(event.batchId), findings);
           if (event.kind !== 'batchSealed') continue;
@@ -91,7 +92,7 @@ export async function replayJournal(
     const reason = error instanceof Error ? error.message : String(error);
     findings.check(isCorrupt ? 'journal_chain' : 'journal_batches', false, {}, () => reason);
   } finally {
-    await orders.finish();
+    await signatures.finish();
   }
   const replayedTo = engine.lastSequence;
   const unreached = [...unmatched].filter(([id, { call }]) => !otherSeals.has(id) && call.journalSequence > replayedTo);
@@ -142,11 +143,14 @@ function canonical(value: unknown): string {
   });
 }
 
+/** 64 bytes in hex; another length is a contract wallet's, which only the wallet itself can judge. */
+const COMPACT_SIGNATURE_LENGTH = 130;
+
 /** Signatures on their way at once. */
 const PENDING_MAX = 4_096;
 
-/** Orders must carry the signature of their signer, over what the engine matched. */
-class OrderChecker {
+/** Orders and withdrawals must carry the signature of their signer, over what the engine took them for. */
+class SignatureChecker {
   readonly #chain: ChainRecord;
   readonly #findings: Findings;
   readonly #digester: Digester;
@@ -161,6 +165,7 @@ class OrderChecker {
 
   /** Resolves as soon as there is room for another one. */
   async check({ command }: SequencedCommand): Promise<void> {
+    if (command.kind === 'requestWithdrawal') this.#checkWithdrawal(command.withdrawal);
     if (command.kind !== 'placeOrder' && command.kind !== 'replaceOrder') return;
     const { order } = command;
     const { model } = this.#chain;
@@ -182,6 +187,30 @@ class OrderChecker {
     const pending = this.#pending;
     this.#pending = [];
     await Promise.all(pending);
+  }
+
+  /** There are few of them, so they are recovered where they stand. */
+  #checkWithdrawal(withdrawal: NewWithdrawal): void {
+    const asset = this.#chain.model.assets[withdrawal.asset];
+    if (asset === undefined) return;
+    const digest = this.#digester.withdrawal({
+      account: withdrawal.account,
+      token: withdrawal.native ? NATIVE_CURRENCY : asset.token,
+      amount: BigInt(withdrawal.amount) * asset.quantumUnits,
+      recipient: withdrawal.recipient,
+      nonce: packNonce(withdrawal.lane, withdrawal.withdrawalSequence),
+      expiry: BigInt(withdrawal.expiry),
+      maxFee: BigInt(withdrawal.maxFee) * asset.quantumUnits,
+    });
+    const isWallet = withdrawal.signature.length !== COMPACT_SIGNATURE_LENGTH;
+    const recovered = isWallet ? undefined : recoverSigner(digest, withdrawal.signature);
+    const signer = recovered?.kind === 'recovered' ? recovered.signer : undefined;
+    const isSigned = digest === withdrawal.digest && (isWallet || signer === withdrawal.account);
+    this.#findings.check('journal_withdrawals', isSigned, {}, () => {
+      if (digest !== withdrawal.digest)
+        return `the withdrawal ${withdrawal.digest} has terms with the digest ${digest}`;
+      return `the withdrawal ${digest} of ${withdrawal.account} was signed by ${signer ?? 'nobody'}`;
+    });
   }
 
   async #checkSigner(order: NewOrder, message: Parameters<RecoveredSigners['recover']>[0]): Promise<void> {
