@@ -17,6 +17,7 @@ import {
   startProjectorService,
   startReconciliationService,
 } from './background-services.ts';
+import { observeIndexer, observeReconciliation } from './chain-metrics.ts';
 import { checkClock, observeEngine } from './engine-metrics.ts';
 import { startEngineService } from './engine-service.ts';
 import { startGatewayService } from './gateway-service.ts';
@@ -70,6 +71,8 @@ export async function startExchange(options: ExchangeOptions): Promise<Exchange>
   const metrics = new Registry();
   observeSettlement(metrics, submitter, pool);
   observeEngine(metrics, engine);
+  observeIndexer(metrics, indexer);
+  observeReconciliation(metrics, reconciler);
   const gateway = await startGatewayService({
     context,
     pool,

@@ -5,8 +5,10 @@ import type { Pool } from 'pg';
 import type { Logger } from 'pino';
 import type { ChainFacts } from '../api/context.ts';
 import type { Finality } from '../chain/finality.ts';
-import { createRpcPool, type RpcPool } from '../chain/rpc-pool.ts';
+import { createRpcPool, type RpcEndpoint, type RpcPool } from '../chain/rpc-pool.ts';
 import type { Address } from '../domain/units.ts';
+import { readChainIdentity, requireSameChain } from '../indexer/chain-identity.ts';
+import type { ChainIdentity } from '../indexer/chain-steps.ts';
 import { openDatabase } from '../storage/database.ts';
 import type { Settings } from './config.ts';
 import { readChainFacts } from './vault-place.ts';
@@ -40,13 +42,14 @@ export async function createProcessContext(options: {
 }): Promise<ProcessContext> {
   const { settings, logger, databaseUrl, rpcUrls, vault, finality, publicRpcUrl } = options;
   const pools: Pool[] = [];
+  const chain = await readChainFacts({ rpcUrls, vault, publicRpcUrl });
   return {
     settings,
     logger,
     databaseUrl,
     rpcUrls,
-    rpc: createRpcPool(rpcUrls),
-    chain: await readChainFacts({ rpcUrls, vault, publicRpcUrl }),
+    rpc: createRpcPool(rpcUrls, { verify: verifierOf(chain) }),
+    chain,
     finality,
     owner: `${hostname()}:${process.pid}:${randomUUID()}`,
     warn: (message, error) => logger.warn({ err: error }, message),
@@ -63,5 +66,15 @@ export async function createProcessContext(options: {
     close: async () => {
       await Promise.all(pools.map((pool) => pool.end()));
     },
+  };
+}
+
+/** Lets those nodes through that have the vault's deployment in the same block as the first one that was let through. */
+function verifierOf({ chainId, vault, deploymentBlock }: ChainFacts): (endpoint: RpcEndpoint) => Promise<void> {
+  let known: ChainIdentity | undefined;
+  return async (endpoint) => {
+    const got = await readChainIdentity(endpoint, { vault, deploymentBlock });
+    requireSameChain(known ?? { ...got, chainId }, got, endpoint.name);
+    known ??= got;
   };
 }

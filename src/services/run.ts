@@ -24,6 +24,7 @@ import {
   startProjectorService,
   startReconciliationService,
 } from './background-services.ts';
+import { observeIndexer, observeReconciliation } from './chain-metrics.ts';
 import { addressSetting, readSettings, rpcUrls, type Settings } from './config.ts';
 import { checkClock, observeEngine } from './engine-metrics.ts';
 import { startEngineService } from './engine-service.ts';
@@ -123,8 +124,9 @@ async function runSettlement(context: ProcessContext, _signal: AbortSignal, metr
   };
 }
 
-async function runIndexer(context: ProcessContext): Promise<Running> {
+async function runIndexer(context: ProcessContext, _signal: AbortSignal, metrics: Registry): Promise<Running> {
   const indexer = await startIndexerService(context, context.openPool('indexer', POOL_CONNECTIONS), () => undefined);
+  observeIndexer(metrics, indexer);
   return {
     done: indexer.done,
     checks: {
@@ -142,7 +144,7 @@ async function runProjector(context: ProcessContext): Promise<Running> {
   return { done: NEVER, checks: {}, stop: () => projector.stop() };
 }
 
-async function runReconciliation(context: ProcessContext): Promise<Running> {
+async function runReconciliation(context: ProcessContext, _signal: AbortSignal, metrics: Registry): Promise<Running> {
   const pool = context.openPool('reconciliation', POOL_CONNECTIONS);
   const reconciler = startReconciliationService(context, pool, (reason) =>
     requestOperatorCommand(pool, {
@@ -151,6 +153,7 @@ async function runReconciliation(context: ProcessContext): Promise<Running> {
       requestedBy: 'reconciliation',
     }),
   );
+  observeReconciliation(metrics, reconciler);
   return { done: NEVER, checks: {}, stop: reconciler.stop };
 }
 
