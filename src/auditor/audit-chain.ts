@@ -8,7 +8,7 @@
  * What it cannot see: whether a token tells the truth in `balanceOf`, and what an ERC-1271 wallet answered within a block.
  */
 import { createDigester } from '../chain/digests.ts';
-import { inspectVault } from '../chain/inspect-vault.ts';
+import { inspectVault, type VaultState } from '../chain/inspect-vault.ts';
 import { createRpcPool, type RpcPool } from '../chain/rpc-pool.ts';
 import { ExchangeError } from '../domain/errors.ts';
 import type { JournalRow } from '../domain/journal.ts';
@@ -51,12 +51,17 @@ export type AuditOptions = {
   readonly timeoutMs?: number;
 };
 
-export type AuditProgress = {
-  readonly block: number;
-  readonly toBlock: number;
-  readonly events: number;
-  readonly fills: number;
-};
+/** What is under way: first the events, then the storage, then the journal. */
+export type AuditProgress =
+  | {
+      readonly stage: 'events';
+      readonly block: number;
+      readonly toBlock: number;
+      readonly events: number;
+      readonly fills: number;
+    }
+  | { readonly stage: 'storage'; readonly accounts: number; readonly ofAccounts: number }
+  | { readonly stage: 'journal'; readonly commands: number };
 
 export type AuditFigures = {
   readonly fromBlock: number;
@@ -78,6 +83,8 @@ export type AuditFigures = {
   readonly assets: readonly AssetFigures[];
   /** Undefined when no journal was given. */
   readonly journalCommands: number | undefined;
+  /** Facts of the journal that come after the last audited event: nothing can be said of them yet. Undefined without a journal. */
+  readonly journalFactsBeyond: number | undefined;
   readonly stateHash: string | undefined;
   readonly seconds: number;
 };
@@ -138,6 +145,7 @@ export async function auditChain(options: AuditOptions): Promise<AuditReport> {
       balancesCompared,
       assets,
       journalCommands: replayed?.commands,
+      journalFactsBeyond: replayed?.factsBeyond,
       stateHash: replayed?.stateHash,
       seconds: (performance.now() - startedAt) / 1000,
     },
@@ -215,7 +223,7 @@ async function auditAll(audit: Audit, from: number): Promise<Outcome> {
   const incomplete = await followEvents(audit, begin, Math.max(begin, from));
   // Books that were not derived from the beginning say nothing about storage or journal.
   if (incomplete !== undefined) return { ...nothing, incomplete };
-  const state = await pool.run((endpoint) => inspectVault(endpoint, vault, [...model.accounts.keys()], to.hash));
+  const state = await readStorage(audit);
   const compared = await compareStorage(pool, model, findings, state, to, history.counts.events);
   if (options.journal === undefined) return { ...compared, replayed: undefined, incomplete: undefined };
   const replayed = await replayJournal(
@@ -223,10 +231,29 @@ async function auditAll(audit: Audit, from: number): Promise<Outcome> {
     { model, signers: audit.signers, ...history },
     options.acknowledgements ?? [],
     findings,
+    (commands) => options.onProgress?.({ stage: 'journal', commands }),
   );
   const reasons = [...replayed.unjudged];
   if (replayed.unreached > 0) reasons.unshift(`the journal ends before ${replayed.unreached} of the settled batches`);
   return { ...compared, replayed, incomplete: reasons.length === 0 ? undefined : reasons.join('; ') };
+}
+
+/** Accounts read between two words of progress. */
+const ACCOUNTS_PER_READ = 10_000;
+
+async function readStorage({ pool, model, to, options }: Audit): Promise<VaultState> {
+  const accounts = [...model.accounts.keys()];
+  const { vault } = model.parameters;
+  const read = (start: number): Promise<VaultState> => {
+    options.onProgress?.({ stage: 'storage', accounts: start, ofAccounts: accounts.length });
+    const some = accounts.slice(start, start + ACCOUNTS_PER_READ);
+    return pool.run((endpoint) => inspectVault(endpoint, vault, some, to.hash));
+  };
+  const first = await read(0);
+  const shown = [...first.accounts];
+  for (let start = ACCOUNTS_PER_READ; start < accounts.length; start += ACCOUNTS_PER_READ)
+    for (const account of (await read(start)).accounts) shown.push(account);
+  return { ...first, accounts: shown };
 }
 
 /** @returns why the audit is incomplete, when the node does not have the first events */
@@ -258,7 +285,8 @@ async function followEvents(audit: Audit, from: number, trustedBefore: number): 
       if (event.name === 'BatchSettled') followBatch(audit, judge, event, group);
       else model.apply(event);
     }
-    options.onProgress?.({ block: group.block, toBlock: to.number, events: counts.events, fills: counts.fills });
+    const { events, fills } = counts;
+    options.onProgress?.({ stage: 'events', block: group.block, toBlock: to.number, events, fills });
   }
   return undefined;
 }

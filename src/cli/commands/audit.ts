@@ -1,5 +1,5 @@
 import type { Command } from 'commander';
-import { type AuditReport, auditChain } from '../../auditor/audit-chain.ts';
+import { type AuditProgress, type AuditReport, auditChain } from '../../auditor/audit-chain.ts';
 import { recoveryWarning } from '../../chain/recover.ts';
 import type { Address } from '../../domain/units.ts';
 import { EXIT, UsageError } from '../exit-codes.ts';
@@ -45,8 +45,8 @@ export function addAudit(program: Command, terminal: Terminal): void {
         ...(receipt === undefined ? {} : { acknowledgements: readReceiptFile(receipt) }),
         ...(from === undefined ? {} : { fromBlock: from }),
         ...(to === undefined ? {} : { toBlock: to }),
-        onProgress: ({ block, toBlock, events, fills }) => {
-          const line = `block ${block} of ${toBlock}, ${events} events, ${fills} fills`;
+        onProgress: (progress) => {
+          const line = progressLine(progress);
           if (process.stderr.isTTY) return terminal.transient(line);
           if (performance.now() - reportedAt < 5_000) return;
           reportedAt = performance.now();
@@ -56,6 +56,17 @@ export function addAudit(program: Command, terminal: Terminal): void {
       terminal.transient('');
       terminal.show({ json: report, text: reportText(report), exitCode: EXIT_OF[report.verdict] });
     });
+}
+
+function progressLine(progress: AuditProgress): string {
+  switch (progress.stage) {
+    case 'events':
+      return `block ${progress.block} of ${progress.toBlock}, ${progress.events} events, ${progress.fills} fills`;
+    case 'storage':
+      return `storage: ${progress.accounts} of ${progress.ofAccounts} accounts`;
+    case 'journal':
+      return `journal: ${progress.commands} commands replayed`;
+  }
 }
 
 const EXIT_OF: Readonly<Record<AuditReport['verdict'], number>> = {
@@ -81,6 +92,9 @@ function reportText(report: AuditReport): string {
     ...(figures.journalCommands === undefined
       ? ['  no journal was given: whether matching was fair was not checked']
       : [`  journal of ${figures.journalCommands} commands replayed, state ${figures.stateHash}`]),
+    ...((figures.journalFactsBeyond ?? 0) === 0
+      ? []
+      : [`  ${figures.journalFactsBeyond} facts of the journal come after the last block and are not proven`]),
     ...figures.assets.map(
       ({ asset, token, held, booked }) =>
         `  asset ${asset} (${token}): holds ${held}, owes ${booked} (token base units)`,
