@@ -21,8 +21,7 @@ export const CHECKS = {
   journal_chain: 'The journal is one unbroken chain of hashes.',
   journal_facts: 'What the journal says of the chain is what the chain says.',
   journal_orders: 'Every order in the journal carries the signature of its signer over exactly these terms.',
-  journal_withdrawals:
-    'Every withdrawal in the journal carries the signature of its account over exactly these terms (of a contract wallet, the vault judges it).',
+  journal_withdrawals: 'Every withdrawal in the journal carries the signature of its account over exactly these terms.',
   journal_batches: 'Replaying the journal gives exactly the batches that were settled, in order of price and time.',
   journal_commitment: 'Every batch commits to the journal row that ends with its seal.',
   receipts: 'Every acknowledgement stands in the journal where the engine signed that it stands.',

@@ -149,9 +149,6 @@ function canonical(value: unknown): string {
   });
 }
 
-/** 64 bytes in hex; another length is a contract wallet's, which only the wallet itself can judge. */
-const COMPACT_SIGNATURE_LENGTH = 130;
-
 /** Signatures on their way at once. */
 const PENDING_MAX = 4_096;
 
@@ -195,7 +192,7 @@ class SignatureChecker {
     await Promise.all(pending);
   }
 
-  /** There are few of them, so they are recovered where they stand. */
+  /** Gateways take withdrawals of keys only, not of contract wallets. There are few of them, so they are recovered where they stand. */
   #checkWithdrawal(withdrawal: NewWithdrawal): void {
     const asset = this.#chain.model.assets[withdrawal.asset];
     if (asset === undefined) return;
@@ -208,10 +205,9 @@ class SignatureChecker {
       expiry: BigInt(withdrawal.expiry),
       maxFee: BigInt(withdrawal.maxFee) * asset.quantumUnits,
     });
-    const isWallet = withdrawal.signature.length !== COMPACT_SIGNATURE_LENGTH;
-    const recovered = isWallet ? undefined : recoverSigner(digest, withdrawal.signature);
-    const signer = recovered?.kind === 'recovered' ? recovered.signer : undefined;
-    const isSigned = digest === withdrawal.digest && (isWallet || signer === withdrawal.account);
+    const recovered = recoverSigner(digest, withdrawal.signature);
+    const signer = recovered.kind === 'recovered' ? recovered.signer : undefined;
+    const isSigned = digest === withdrawal.digest && signer === withdrawal.account;
     this.#findings.check('journal_withdrawals', isSigned, {}, () => {
       if (digest !== withdrawal.digest)
         return `the withdrawal ${withdrawal.digest} has terms with the digest ${digest}`;

@@ -329,16 +329,22 @@ describe('auditing a vault', () => {
     await expectFailure('journal_facts', /on chain it is/, { journal: rebuild(edited) });
   });
 
-  it('journal edited: a withdrawal that its account did not sign', async () => {
-    const commands = exchange.rows.flatMap((row) => [...verifyRowContent(row)]);
-    const edited = commands.map((sequenced): SequencedCommand => {
-      if (sequenced.command.kind !== 'requestWithdrawal') return sequenced;
-      const { withdrawal } = sequenced.command;
-      const signature = withdrawal.signature.replace(/.{4}$/, '0000') as typeof withdrawal.signature;
-      return { ...sequenced, command: { ...sequenced.command, withdrawal: { ...withdrawal, signature } } };
+  for (const [what, forged] of [
+    ['with another signature', (signature: Hex): Hex => signature.replace(/.{4}$/, '0000') as Hex],
+    ['without a signature', (): Hex => '0x'],
+    ['with bytes of a contract wallet', (): Hex => `0x${'12'.repeat(65)}`],
+  ] as const) {
+    it(`journal edited: a withdrawal that its account did not sign, ${what}`, async () => {
+      const commands = exchange.rows.flatMap((row) => [...verifyRowContent(row)]);
+      const edited = commands.map((sequenced): SequencedCommand => {
+        if (sequenced.command.kind !== 'requestWithdrawal') return sequenced;
+        const { withdrawal } = sequenced.command;
+        const signature = forged(withdrawal.signature);
+        return { ...sequenced, command: { ...sequenced.command, withdrawal: { ...withdrawal, signature } } };
+      });
+      await expectFailure('journal_withdrawals', /was signed by/, { journal: rebuild(edited) });
     });
-    await expectFailure('journal_withdrawals', /was signed by/, { journal: rebuild(edited) });
-  });
+  }
 
   it('calls an audit incomplete whose journal ends too early', async () => {
     const report = await audit({ journal: exchange.rows.slice(0, 12) });
