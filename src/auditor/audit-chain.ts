@@ -101,13 +101,16 @@ export type AuditReport = {
 
 /**
  * Audits the vault up to a block.
- * @throws ExchangeError RPC_FAILED when the node cannot even name the blocks or the vault, CONFIGURATION for a bad URL
+ * @throws ExchangeError RPC_FAILED when the node cannot even name the blocks or the vault, CONFIGURATION for a bad URL or a first block above the last
  */
 export async function auditChain(options: AuditOptions): Promise<AuditReport> {
   const startedAt = performance.now();
   const pool = createRpcPool([options.rpcUrl], { timeoutMs: options.timeoutMs ?? 30_000 });
   const vault = options.vault.toLowerCase() as Address;
   const to = await readBlock(pool, options.toBlock ?? 'latest');
+  // Nothing would be left to check, and the vault's word would be taken for all signatures.
+  if (options.fromBlock !== undefined && options.fromBlock > to.number)
+    throw new ExchangeError('CONFIGURATION', `--from ${options.fromBlock} is above the last block, ${to.number}`);
   const parameters = await readParameters(pool, vault, to);
   const from = options.fromBlock ?? (await findDeployment(pool, vault, to.number));
   const findings = new Findings();

@@ -128,6 +128,13 @@ describe('auditing a vault', () => {
     assert.ok(report.checks.every(({ made, failed }) => made > 0 && failed === 0));
   });
 
+  it('refuses to begin above the last block, where it would check nothing', async () => {
+    await assert.rejects(audit({ fromBlock: 1_000_000 }), {
+      code: 'CONFIGURATION',
+      message: /--from 1000000 is above the last block, \d+/,
+    });
+  });
+
   it('audits up to a block in the past', async () => {
     const receipt = (await lab.rpc.request('eth_getTransactionReceipt', [transaction])) as { blockNumber: Hex };
     const report = await audit({ toBlock: Number(receipt.blockNumber) - 1, journal: exchange.rows });
