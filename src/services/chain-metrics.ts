@@ -2,31 +2,23 @@
 import { Counter, Gauge, type Registry } from 'prom-client';
 import type { Indexer, IndexerStatus } from '../indexer/run-indexer.ts';
 import type { Reconciler } from '../reconciliation/run-reconciler.ts';
-
-type Figure = readonly [name: string, help: string, read: (status: IndexerStatus) => number | undefined];
-
-const GAUGES: readonly Figure[] = [
-  ['following', 'Whether the chain is followed (1).', ({ state }) => Number(state === 'following')],
-  ['head_block', "Height of the node's head at the last look.", ({ head }) => head],
-  ['indexed_block', 'The last block whose events are stored.', ({ tip }) => tip?.number],
-  ['final_block', 'The last block held for final.', ({ final }) => final?.number],
-  ['last_event_sequence', "The vault's last event that is stored.", ({ lastEventSequence }) => lastEventSequence],
-  ['deepest_reorganisation_blocks', 'Blocks replaced by the deepest reorganisation.', (status) => status.deepestReorg],
-  ['silent_seconds', 'Since a node last answered well.', ({ silentMs }) => silentMs / 1000],
-];
+import { type Figure, observeFigures } from './observe-figures.ts';
 
 export function observeIndexer(registry: Registry, indexer: Pick<Indexer, 'status'>): void {
-  for (const [name, help, read] of GAUGES) {
-    new Gauge({
-      name: `tallystick_indexer_${name}`,
-      help,
-      registers: [registry],
-      collect() {
-        const value = read(indexer.status());
-        if (value !== undefined) this.set(value);
-      },
-    });
-  }
+  const figure = (name: string, help: string, read: (status: IndexerStatus) => number | undefined): Figure => [
+    name,
+    help,
+    () => read(indexer.status()),
+  ];
+  observeFigures(registry, 'tallystick_indexer', [
+    figure('following', 'Whether the chain is followed (1).', ({ state }) => Number(state === 'following')),
+    figure('head_block', "Height of the node's head at the last look.", ({ head }) => head),
+    figure('indexed_block', 'The last block whose events are stored.', ({ tip }) => tip?.number),
+    figure('final_block', 'The last block held for final.', ({ final }) => final?.number),
+    figure('last_event_sequence', "The vault's last event that is stored.", (status) => status.lastEventSequence),
+    figure('deepest_reorganisation_blocks', 'Blocks replaced by the deepest one.', (status) => status.deepestReorg),
+    figure('silent_seconds', 'Since a node last answered well.', ({ silentMs }) => silentMs / 1000),
+  ]);
   new Counter({
     name: 'tallystick_indexer_reorganisations_total',
     help: 'Reorganisations followed.',
@@ -57,30 +49,11 @@ export function observeIndexer(registry: Registry, indexer: Pick<Indexer, 'statu
 }
 
 /** 0 before the first comparison. */
-export function observeReconciliation(registry: Registry, reconciler: Pick<Reconciler, 'lastReport'>): void {
-  const figures = [
-    ['block', 'Block of the last comparison.', 'blockNumber'],
-    ['batch', 'Last batch in it.', 'batchId'],
-    ['accounts', 'Accounts that it compared.', 'accountsCompared'],
-  ] as const;
-  for (const [name, help, field] of figures) {
-    new Gauge({
-      name: `tallystick_reconciliation_${name}`,
-      help,
-      registers: [registry],
-      collect() {
-        const report = reconciler.lastReport();
-        if (report !== undefined) this.set(report[field]);
-      },
-    });
-  }
-  new Gauge({
-    name: 'tallystick_reconciliation_drift',
-    help: 'Balances that differed between ledger and vault in the last comparison.',
-    registers: [registry],
-    collect() {
-      const report = reconciler.lastReport();
-      if (report !== undefined) this.set(report.drift.length);
-    },
-  });
+export function observeReconciliation(registry: Registry, { lastReport }: Pick<Reconciler, 'lastReport'>): void {
+  observeFigures(registry, 'tallystick_reconciliation', [
+    ['block', 'Block of the last comparison.', () => lastReport()?.blockNumber],
+    ['batch', 'Last batch in it.', () => lastReport()?.batchId],
+    ['accounts', 'Accounts that it compared.', () => lastReport()?.accountsCompared],
+    ['drift', 'Balances that differed between ledger and vault in it.', () => lastReport()?.drift.length],
+  ]);
 }

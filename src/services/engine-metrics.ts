@@ -1,10 +1,11 @@
 /** What an operator asks of the engine: is its time right, how far has it come, what waits for settlement. */
-import { Gauge, type Registry } from 'prom-client';
+import type { Registry } from 'prom-client';
 import type { EngineService } from './engine-service.ts';
+import { observeFigures } from './observe-figures.ts';
 
 export function observeEngine(registry: Registry, { leading }: Pick<EngineService, 'leading'>): void {
   const { engine, clock, sequencer, epoch } = leading;
-  const figures: readonly (readonly [name: string, help: string, read: () => number])[] = [
+  observeFigures(registry, 'tallystick_engine', [
     [
       'clock_refused_seconds',
       "How far the machine's clock stepped without being followed; anything but 0 needs an operator's word.",
@@ -15,17 +16,7 @@ export function observeEngine(registry: Registry, { leading }: Pick<EngineServic
     ['queue_commands', 'Commands that wait for their journal row.', () => sequencer.queueLength],
     ['unsealed_trades', 'Trades in no batch yet.', () => engine.unsealedTrades],
     ['batches_in_flight', 'Batches that are sealed and not final.', () => engine.core.batches.length],
-  ];
-  for (const [name, help, read] of figures) {
-    new Gauge({
-      name: `tallystick_engine_${name}`,
-      help,
-      registers: [registry],
-      collect() {
-        this.set(read());
-      },
-    });
-  }
+  ]);
 }
 
 /** Readiness of a leading engine. @throws Error while a clock jump waits for an operator's word */
