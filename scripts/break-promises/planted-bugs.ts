@@ -64,8 +64,8 @@ export const PLANTED_BUGS: readonly PlantedBug[] = [
     promise: 'P2',
     what: 'the engine goes on matching what was cancelled on chain',
     file: 'src/offchain-engine/chain-facts.ts',
-    text: '(id) => floats[(id << FLOAT_SHIFT) + ORDER_SEQUENCE]! < beforeSequence,',
-    replacement: '(id) => floats[(id << FLOAT_SHIFT) + ORDER_SEQUENCE]! < 0,',
+    text: '(id) => termFloats[(id << TERM_FLOAT_SHIFT) + ORDER_SEQUENCE]! < beforeSequence,',
+    replacement: '(id) => termFloats[(id << TERM_FLOAT_SHIFT) + ORDER_SEQUENCE]! < 0,',
   },
   {
     promise: 'P2',

@@ -3,6 +3,7 @@
  * its owner gas and a minimum deposit), so users cannot grow this table from off chain. Index 0 collects the fees.
  */
 import type { Address } from '../domain/units.ts';
+import { RecordTable } from './record-table.ts';
 
 export const FEE_ACCOUNT = 0;
 export const FEE_ACCOUNT_ADDRESS: Address = '0x0000000000000000000000000000000000000000';
@@ -19,27 +20,35 @@ export type SessionKey = {
 /** Most session keys remembered per account; registering one more drops the one that ends first. */
 export const SESSION_KEYS_PER_ACCOUNT_MAX = 64;
 
-/** Int32 slots of an account's record: first and last live order (resting, stops), linked oldest first; how many there are. */
+/**
+ * Int32 slots of an account's record of 64 bytes: first and last live order (resting, stops), linked oldest first; how many there are;
+ * from `NEAR_BALANCES` on, where the ledger keeps its balances of the first assets (see `Ledger.find`).
+ */
 export const FIRST_ORDER = 0;
 export const LAST_ORDER = 1;
 export const OPEN_ORDERS = 2;
+export const NEAR_BALANCES = 8;
 /** Float64 slots: orders with a sequence below this were cancelled on chain; highest sequence among lanes dropped as dead. */
 export const CANCELLED_BEFORE = 2;
 export const DROPPED_SEQUENCE = 3;
-export const ACCOUNT_INT_SHIFT = 3;
-export const ACCOUNT_FLOAT_SHIFT = 2;
+export const ACCOUNT_INT_SHIFT = 4;
+export const ACCOUNT_FLOAT_SHIFT = 3;
+const ACCOUNT_SHIFT = 6;
 
 export class Accounts {
   readonly addresses: Address[] = [];
-  /** Records of 32 bytes; reread after `open`. */
-  ints = new Int32Array(64 << ACCOUNT_INT_SHIFT);
-  floats = new Float64Array(this.ints.buffer);
+  /** Reread after `open`. */
+  ints: Int32Array;
+  floats: Float64Array;
+  readonly #table = new RecordTable(ACCOUNT_SHIFT, 64);
   /** Assets for which an exit is pending; undefined for none. */
   readonly exits: (Set<number> | undefined)[] = [];
   readonly sessionKeys: (Map<Address, SessionKey> | undefined)[] = [];
   readonly #indexes = new Map<Address, number>();
 
   constructor() {
+    this.ints = this.#table.ints;
+    this.floats = this.#table.floats;
     this.open(FEE_ACCOUNT_ADDRESS);
   }
 
@@ -58,11 +67,9 @@ export class Accounts {
     const index = this.addresses.length;
     this.#indexes.set(address, index);
     this.addresses.push(address);
-    if (index << ACCOUNT_INT_SHIFT === this.ints.length) {
-      const grown = new Int32Array(this.ints.length * 2);
-      grown.set(this.ints);
-      this.ints = grown;
-      this.floats = new Float64Array(grown.buffer);
+    if (this.#table.reserve(index + 1)) {
+      this.ints = this.#table.ints;
+      this.floats = this.#table.floats;
     }
     this.exits.push(undefined);
     this.sessionKeys.push(undefined);

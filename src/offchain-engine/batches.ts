@@ -23,7 +23,6 @@ import type { ChainFact } from '../domain/commands.ts';
 import type {
   Address,
   ChainEventSequence,
-  Hash,
   JournalSequence,
   Lots,
   Ppm,
@@ -37,15 +36,18 @@ import {
   FLAG_SESSION_KEY,
   FLAG_SIDE,
   FLAGS,
-  FLOAT_SHIFT,
   INT_SHIFT,
   LANE,
+  LIFE_FLOAT_SHIFT,
+  LIFE_INT_SHIFT,
   MARKET,
   MAX_FEE_PPM,
   ORDER_SEQUENCE,
   PLACED_AT,
   PRICE,
   SIZE,
+  TERM_FLOAT_SHIFT,
+  TERM_INT_SHIFT,
   timeInForceOf,
 } from './book/order-pool.ts';
 import { SIDES, TIMES_IN_FORCE } from './codes.ts';
@@ -127,14 +129,17 @@ function endOfRuns(state: EngineState, tradesMax: number): number {
 }
 
 /** Ids strictly ascending by account address, lane, sequence. */
-function sortOrders({ accounts: { addresses }, pool: { ints, floats } }: EngineState, ids: number[]): number[] {
+function sortOrders(
+  { accounts: { addresses }, pool: { ints, termInts, termFloats } }: EngineState,
+  ids: number[],
+): number[] {
   return ids.sort((a, b) => {
     const aAccount = ints[(a << INT_SHIFT) + ACCOUNT]!;
     const bAccount = ints[(b << INT_SHIFT) + ACCOUNT]!;
     if (aAccount !== bAccount) return addresses[aAccount]! < addresses[bAccount]! ? -1 : 1;
     return (
-      ints[(a << INT_SHIFT) + LANE]! - ints[(b << INT_SHIFT) + LANE]! ||
-      floats[(a << FLOAT_SHIFT) + ORDER_SEQUENCE]! - floats[(b << FLOAT_SHIFT) + ORDER_SEQUENCE]!
+      termInts[(a << TERM_INT_SHIFT) + LANE]! - termInts[(b << TERM_INT_SHIFT) + LANE]! ||
+      termFloats[(a << TERM_FLOAT_SHIFT) + ORDER_SEQUENCE]! - termFloats[(b << TERM_FLOAT_SHIFT) + ORDER_SEQUENCE]!
     );
   });
 }
@@ -177,9 +182,9 @@ export function toSealedBatch(state: EngineState, batch: InFlightBatch): SealedB
 }
 
 function toBatchOrder({ pool, accounts }: EngineState, id: number): BatchOrder {
-  const { ints, floats } = pool;
+  const { ints, lifeInts, lifeFloats, termInts, termFloats } = pool;
   const at = id << INT_SHIFT;
-  const floatAt = id << FLOAT_SHIFT;
+  const termFloatAt = id << TERM_FLOAT_SHIFT;
   const flags = ints[at + FLAGS]!;
   const account = accounts.addresses[ints[at + ACCOUNT]!]!;
   return {
@@ -189,14 +194,14 @@ function toBatchOrder({ pool, accounts }: EngineState, id: number): BatchOrder {
     side: SIDES[flags & FLAG_SIDE]!,
     timeInForce: TIMES_IN_FORCE[timeInForceOf(flags)]!,
     postOnly: (flags & FLAG_POST_ONLY) !== 0,
-    sizeLots: floats[floatAt + SIZE]! as Lots,
+    sizeLots: termFloats[termFloatAt + SIZE]! as Lots,
     priceTicks: ints[at + PRICE]! as PriceTicks,
-    lane: ints[at + LANE]!,
-    orderSequence: floats[floatAt + ORDER_SEQUENCE]!,
-    expiry: floats[floatAt + EXPIRY]! as TimestampSeconds,
-    maxFeePpm: ints[at + MAX_FEE_PPM]! as Ppm,
-    digest: pool.digests[id] as Hash,
-    placedAt: floats[floatAt + PLACED_AT]! as JournalSequence,
+    lane: termInts[(id << TERM_INT_SHIFT) + LANE]!,
+    orderSequence: termFloats[termFloatAt + ORDER_SEQUENCE]!,
+    expiry: termFloats[termFloatAt + EXPIRY]! as TimestampSeconds,
+    maxFeePpm: lifeInts[(id << LIFE_INT_SHIFT) + MAX_FEE_PPM]! as Ppm,
+    digest: pool.digest(id),
+    placedAt: lifeFloats[(id << LIFE_FLOAT_SHIFT) + PLACED_AT]! as JournalSequence,
   };
 }
 

@@ -7,6 +7,8 @@ import {
   FLAGS,
   FLOAT_SHIFT,
   INT_SHIFT,
+  LIFE_FLOAT_SHIFT,
+  LIFE_INT_SHIFT,
   MARKET,
   MAX_FEE_PPM,
   PLACED_AT,
@@ -15,6 +17,7 @@ import {
   SELL,
   STATE,
   STATE_RESTING,
+  TERM_FLOAT_SHIFT,
 } from './book/order-pool.ts';
 import { cancellation } from './codes.ts';
 import { REDUCED, STATUS_CANCELLED, STATUS_EXPIRED } from './event-sink.ts';
@@ -49,18 +52,19 @@ export function reduceOrder(
 ): RejectReason | undefined {
   const id = findLiveOrder(state, account, lane, orderSequence);
   if (id === 0) return 'order_not_found';
-  const { ints, floats } = state.pool;
+  const { ints, floats, lifeInts } = state.pool;
+  const lifeAt = id << LIFE_INT_SHIFT;
   const left = floats[(id << FLOAT_SHIFT) + REMAINING]!;
   if (!Number.isInteger(remaining) || remaining < 1 || remaining >= left) return 'not_smaller';
   const at = id << INT_SHIFT;
   const market = state.markets[ints[at + MARKET]!]!;
   const side = ints[at + FLAGS]! & FLAG_SIDE;
   const price = ints[at + PRICE]!;
-  const maxFeePpm = ints[at + MAX_FEE_PPM]!;
+  const maxFeePpm = lifeInts[lifeAt + MAX_FEE_PPM]!;
   const released =
     lockedFor(market, side, price, left, maxFeePpm) - lockedFor(market, side, price, remaining, maxFeePpm);
   state.ledger.unlock(state.ledger.slot(account, side === SELL ? market.base : market.quote), released);
-  if (ints[at + STATE] === STATE_RESTING) {
+  if (lifeInts[lifeAt + STATE] === STATE_RESTING) {
     market.book.reduce(id, left - remaining);
     state.sink.level(market.index, side, price);
   } else floats[(id << FLOAT_SHIFT) + REMAINING] = remaining;
@@ -110,15 +114,15 @@ export function firstDeadlineMs(state: EngineState): number {
 }
 
 function fireOrderDeadlines(state: EngineState, nowSeconds: number): void {
-  const { floats } = state.pool;
+  const { lifeFloats, termFloats } = state.pool;
   const ids = state.deadlines.due(nowSeconds).sort((a, b) => {
     return (
-      floats[(a << FLOAT_SHIFT) + DUE]! - floats[(b << FLOAT_SHIFT) + DUE]! ||
-      floats[(a << FLOAT_SHIFT) + PLACED_AT]! - floats[(b << FLOAT_SHIFT) + PLACED_AT]!
+      lifeFloats[(a << LIFE_FLOAT_SHIFT) + DUE]! - lifeFloats[(b << LIFE_FLOAT_SHIFT) + DUE]! ||
+      lifeFloats[(a << LIFE_FLOAT_SHIFT) + PLACED_AT]! - lifeFloats[(b << LIFE_FLOAT_SHIFT) + PLACED_AT]!
     );
   });
   for (const id of ids) {
-    if (floats[(id << FLOAT_SHIFT) + EXPIRY]! <= nowSeconds) {
+    if (termFloats[(id << TERM_FLOAT_SHIFT) + EXPIRY]! <= nowSeconds) {
       endLiveOrder(state, id, STATUS_EXPIRED, EXPIRED);
       continue;
     }

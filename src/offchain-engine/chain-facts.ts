@@ -12,7 +12,15 @@ import {
   sessionKeyAllows,
 } from './accounts.ts';
 import { finishBatch, refreshUnsettled } from './batches.ts';
-import { DUE, EXPIRY, FLOAT_SHIFT, INT_SHIFT, MARKET, ORDER_SEQUENCE } from './book/order-pool.ts';
+import {
+  DUE,
+  EXPIRY,
+  INT_SHIFT,
+  LIFE_FLOAT_SHIFT,
+  MARKET,
+  ORDER_SEQUENCE,
+  TERM_FLOAT_SHIFT,
+} from './book/order-pool.ts';
 import { cancelWhere } from './cancels.ts';
 import { cancellation } from './codes.ts';
 import { STATUS_CANCELLED, VOLUME } from './event-sink.ts';
@@ -203,12 +211,12 @@ function sayExit(
 function cancelBefore(state: EngineState, address: Address, beforeSequence: number): void {
   const account = state.accounts.open(address);
   state.accounts.raise(account, CANCELLED_BEFORE, beforeSequence);
-  const { floats } = state.pool;
+  const { termFloats } = state.pool;
   cancelWhere(
     state,
     account,
     CANCELLED_ON_CHAIN,
-    (id) => floats[(id << FLOAT_SHIFT) + ORDER_SEQUENCE]! < beforeSequence,
+    (id) => termFloats[(id << TERM_FLOAT_SHIFT) + ORDER_SEQUENCE]! < beforeSequence,
   );
 }
 
@@ -230,9 +238,9 @@ function registerSessionKey(state: EngineState, address: Address, registered: Se
 
 /** The key that signed the order now ends at another time. */
 function moveDeadline(state: EngineState, id: number, validUntil: number): void {
-  const { floats } = state.pool;
+  const { lifeFloats, termFloats } = state.pool;
   state.deadlines.remove(id);
-  floats[(id << FLOAT_SHIFT) + DUE] = Math.min(floats[(id << FLOAT_SHIFT) + EXPIRY]!, validUntil);
+  lifeFloats[(id << LIFE_FLOAT_SHIFT) + DUE] = Math.min(termFloats[(id << TERM_FLOAT_SHIFT) + EXPIRY]!, validUntil);
   state.deadlines.insert(id);
 }
 

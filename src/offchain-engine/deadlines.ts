@@ -3,7 +3,7 @@
  * 64 seconds over 48 days, longer than an order may live, so that entry and removal cost the same whatever rests.
  */
 import { BitLadder } from './book/bit-ladder.ts';
-import { DUE, DUE_NEXT, DUE_PREVIOUS, FLOAT_SHIFT, INT_SHIFT, type OrderPool } from './book/order-pool.ts';
+import { DUE, DUE_NEXT, DUE_PREVIOUS, LIFE_FLOAT_SHIFT, LIFE_INT_SHIFT, type OrderPool } from './book/order-pool.ts';
 
 const BUCKETS = 65_536;
 const BUCKET_SECONDS = 64;
@@ -27,15 +27,15 @@ export class Deadlines {
   }
 
   insert(id: number): void {
-    const { ints, floats } = this.#pool;
-    const due = floats[(id << FLOAT_SHIFT) + DUE]!;
+    const { lifeInts, lifeFloats } = this.#pool;
+    const due = lifeFloats[(id << LIFE_FLOAT_SHIFT) + DUE]!;
     const bucket = Math.floor(due / BUCKET_SECONDS) & (BUCKETS - 1);
     const head = this.#heads[bucket]!;
-    const at = id << INT_SHIFT;
-    ints[at + DUE_NEXT] = head;
-    ints[at + DUE_PREVIOUS] = 0;
+    const lifeAt = id << LIFE_INT_SHIFT;
+    lifeInts[lifeAt + DUE_NEXT] = head;
+    lifeInts[lifeAt + DUE_PREVIOUS] = 0;
     if (head === 0) this.#bits.add(bucket);
-    else ints[(head << INT_SHIFT) + DUE_PREVIOUS] = id;
+    else lifeInts[(head << LIFE_INT_SHIFT) + DUE_PREVIOUS] = id;
     this.#heads[bucket] = id;
     if (due < this.#notBefore) {
       this.#notBefore = due;
@@ -44,13 +44,13 @@ export class Deadlines {
   }
 
   remove(id: number): void {
-    const { ints, floats } = this.#pool;
-    const at = id << INT_SHIFT;
-    const due = floats[(id << FLOAT_SHIFT) + DUE]!;
-    const next = ints[at + DUE_NEXT]!;
-    const previous = ints[at + DUE_PREVIOUS]!;
-    if (next !== 0) ints[(next << INT_SHIFT) + DUE_PREVIOUS] = previous;
-    if (previous !== 0) ints[(previous << INT_SHIFT) + DUE_NEXT] = next;
+    const { lifeInts, lifeFloats } = this.#pool;
+    const lifeAt = id << LIFE_INT_SHIFT;
+    const due = lifeFloats[(id << LIFE_FLOAT_SHIFT) + DUE]!;
+    const next = lifeInts[lifeAt + DUE_NEXT]!;
+    const previous = lifeInts[lifeAt + DUE_PREVIOUS]!;
+    if (next !== 0) lifeInts[(next << LIFE_INT_SHIFT) + DUE_PREVIOUS] = previous;
+    if (previous !== 0) lifeInts[(previous << LIFE_INT_SHIFT) + DUE_NEXT] = next;
     else {
       const bucket = Math.floor(due / BUCKET_SECONDS) & (BUCKETS - 1);
       this.#heads[bucket] = next;
@@ -70,7 +70,7 @@ export class Deadlines {
 
   /** Ids of the orders due at or before `nowSeconds`, in no particular order. They stay in. */
   due(nowSeconds: number): number[] {
-    const { ints, floats } = this.#pool;
+    const { lifeInts, lifeFloats } = this.#pool;
     const ids: number[] = [];
     const last = Math.floor(nowSeconds / BUCKET_SECONDS);
     let bucket = Math.floor(this.#notBefore / BUCKET_SECONDS);
@@ -78,8 +78,8 @@ export class Deadlines {
     for (; bucket <= last; bucket++) {
       bucket = this.#nextBucket(bucket);
       if (bucket < 0 || bucket > last) break;
-      for (let id = this.#heads[bucket & (BUCKETS - 1)]!; id !== 0; id = ints[(id << INT_SHIFT) + DUE_NEXT]!) {
-        if (floats[(id << FLOAT_SHIFT) + DUE]! <= nowSeconds) ids.push(id);
+      for (let id = this.#heads[bucket & (BUCKETS - 1)]!; id !== 0; id = lifeInts[(id << LIFE_INT_SHIFT) + DUE_NEXT]!) {
+        if (lifeFloats[(id << LIFE_FLOAT_SHIFT) + DUE]! <= nowSeconds) ids.push(id);
       }
     }
     this.#stale = true;
@@ -99,9 +99,9 @@ export class Deadlines {
     const bucket = this.#nextBucket(Math.floor(notBefore / BUCKET_SECONDS));
     if (bucket < 0) return Number.POSITIVE_INFINITY;
     let first = Number.POSITIVE_INFINITY;
-    const { ints, floats } = this.#pool;
-    for (let id = this.#heads[bucket & (BUCKETS - 1)]!; id !== 0; id = ints[(id << INT_SHIFT) + DUE_NEXT]!) {
-      first = Math.min(first, floats[(id << FLOAT_SHIFT) + DUE]!);
+    const { lifeInts, lifeFloats } = this.#pool;
+    for (let id = this.#heads[bucket & (BUCKETS - 1)]!; id !== 0; id = lifeInts[(id << LIFE_INT_SHIFT) + DUE_NEXT]!) {
+      first = Math.min(first, lifeFloats[(id << LIFE_FLOAT_SHIFT) + DUE]!);
     }
     return first;
   }

@@ -33,6 +33,7 @@ import {
   FLOAT_SHIFT,
   INT_SHIFT,
   LANE,
+  LIFE_INT_SHIFT,
   MARKET,
   ORDER_SEQUENCE,
   PRICE,
@@ -40,13 +41,15 @@ import {
   SELL,
   STATE,
   STATE_RESTING,
+  TERM_FLOAT_SHIFT,
+  TERM_INT_SHIFT,
 } from './book/order-pool.ts';
 import { fireDeadlines, firstDeadlineMs } from './cancels.ts';
 import { SIDES } from './codes.ts';
+import { COMMAND_FLOAT_SHIFT, COMMAND_SEQUENCE, CommandRecords, TIME_MS } from './command-records.ts';
 import { fireLeases, firstLeaseEndMs } from './disconnects.ts';
 import { AVAILABLE, LOCKED, PENDING_WITHDRAWAL, SETTLED, UNSETTLED_IN, UNSETTLED_OUT } from './ledger.ts';
 import { liveOrdersOf } from './live-orders.ts';
-import { OrderTicket } from './order-ticket.ts';
 import { renderEvents } from './render-events.ts';
 import { applyByRules } from './rules.ts';
 import { EngineState } from './state.ts';
@@ -65,7 +68,7 @@ export type LiveOrder = OrderKey & {
 
 export class Engine {
   readonly core: EngineState;
-  readonly #ticket = new OrderTicket();
+  readonly #one = new CommandRecords();
 
   constructor(core: EngineState = new EngineState()) {
     this.core = core;
@@ -78,15 +81,22 @@ export class Engine {
   apply(sequenced: SequencedCommand): AppliedCommand {
     this.execute(sequenced);
     const { sequence, timestampMs, command } = sequenced;
-    const placed = command.kind === 'placeOrder' || command.kind === 'replaceOrder' ? command.order : undefined;
-    return { sequence, timestampMs, events: renderEvents(this.core, placed) };
+    return { sequence, timestampMs, events: renderEvents(this.core, command) };
   }
 
   /** Applies one command and leaves what happened as numbers in the sink: `apply` without making objects of it. */
-  execute({ sequence, timestampMs, command }: SequencedCommand): void {
-    beginCommand(this.core, sequence, timestampMs);
-    applyByRules(this.core, this.#ticket, command);
-    if (this.core.triggered.length > 0) runTriggeredStops(this.core);
+  execute(sequenced: SequencedCommand): void {
+    this.#one.write(0, sequenced, this.core.accounts);
+    this.executeRecord(this.#one, 0);
+  }
+
+  /** `execute` of a command that is a record already. */
+  executeRecord(records: CommandRecords, index: number): void {
+    const { core } = this;
+    const floatAt = index << COMMAND_FLOAT_SHIFT;
+    beginCommand(core, records.floats[floatAt + COMMAND_SEQUENCE]!, records.floats[floatAt + TIME_MS]!);
+    applyByRules(core, records, index);
+    if (core.triggered.length > 0) runTriggeredStops(core);
   }
 
   /** Journal sequence of the last command applied; 0 before the first. */
@@ -195,17 +205,16 @@ export class Engine {
   #liveOrder(id: number): LiveOrder {
     const { pool, accounts } = this.core;
     const at = id << INT_SHIFT;
-    const floatAt = id << FLOAT_SHIFT;
     return {
       account: accounts.addresses[pool.ints[at + ACCOUNT]!]!,
-      lane: pool.ints[at + LANE]!,
-      orderSequence: pool.floats[floatAt + ORDER_SEQUENCE]!,
-      digest: pool.digests[id] as Hash,
+      lane: pool.termInts[(id << TERM_INT_SHIFT) + LANE]!,
+      orderSequence: pool.termFloats[(id << TERM_FLOAT_SHIFT) + ORDER_SEQUENCE]!,
+      digest: pool.digest(id),
       market: pool.ints[at + MARKET]!,
       side: SIDES[pool.ints[at + FLAGS]! & FLAG_SIDE]!,
       price: pool.ints[at + PRICE]! as PriceTicks,
-      remaining: pool.floats[floatAt + REMAINING]! as Lots,
-      resting: pool.ints[at + STATE] === STATE_RESTING,
+      remaining: pool.floats[(id << FLOAT_SHIFT) + REMAINING]! as Lots,
+      resting: pool.lifeInts[(id << LIFE_INT_SHIFT) + STATE] === STATE_RESTING,
     };
   }
 }

@@ -21,6 +21,10 @@ export const OBJECT = 6;
 export const SEALED = 7;
 /** balance slot of the quote asset; the day's settled volume. */
 export const VOLUME = 8;
+/** reject code; −: of the command's order. */
+export const ORDER_REJECTED = 9;
+/** reject code; −: what the command asked for a live order. */
+export const CANCEL_REJECTED = 10;
 
 export const STATUS_FILLED = 0;
 export const STATUS_CANCELLED = 1;

@@ -1,15 +1,18 @@
 /**
  * What the engine remembers of every (account, lane): the highest sequence used, that order's digest, and the live order if
- * there is one. A hash table with open addressing, a record of 32 bytes per lane so that finding and freeing a lane touch one
- * cache line; digests lie beside it, looked at only when a nonce comes again. Records leave it only when it is swept.
+ * there is one. A hash table with open addressing, a record of 64 bytes per lane, so that finding, using and freeing a lane touch
+ * one cache line. Records leave it only when it is swept.
  *
  * A lane without a live order whose sequence is older than a new order may be is *dead*, and a sweep drops it. Its nonce stays
  * used: the account keeps the highest sequence of its dropped lanes, and a lane that is not in the table takes only later
  * ones. That matters to orders registered on chain, which may be older, and when the limit on orders' age is raised. Sweeps happen when the number of lanes reaches `sweepAt`, which is part of the state: replay and
  * snapshot agree on them.
  */
+import type { Hash } from '../domain/units.ts';
 import { type Accounts, DROPPED_SEQUENCE } from './accounts.ts';
-import { INT_SHIFT, LANE_SLOT, type OrderPool } from './book/order-pool.ts';
+import { LANE_SLOT, LIFE_INT_SHIFT, type OrderPool } from './book/order-pool.ts';
+import { copyDigest, readDigest, sameDigest } from './digest-words.ts';
+import { RecordTable } from './record-table.ts';
 
 /** Fewest lanes at which a sweep is tried. */
 export const LANE_SWEEP_MIN = 65_536;
@@ -19,8 +22,11 @@ const LANES = 65_536;
 const SEQUENCE = 1;
 /** Int32 slot: id of the live order, 0 for none. */
 const ORDER = 4;
-const LANE_FLOAT_SHIFT = 2;
-const LANE_INT_SHIFT = 3;
+/** Int32 slot: first of eight, the digest of the order that used the lane last. */
+const LAST_DIGEST = 8;
+const LANE_SHIFT = 6;
+const LANE_FLOAT_SHIFT = 3;
+const LANE_INT_SHIFT = 4;
 
 /** Records that `sorted` looks at in one step, less one. */
 const STEP_MASK = 0x3fff;
@@ -30,16 +36,15 @@ export class Lanes {
   sweepAt = LANE_SWEEP_MIN;
   #floats: Float64Array;
   #ints: Int32Array;
-  #digests: string[];
-  #spare: Float64Array | undefined;
+  #spare: Int32Array | undefined;
   #capacity: number;
 
   /** @param capacity a power of two. */
-  constructor(capacity = 1024) {
+  constructor(capacity = 256) {
     this.#capacity = capacity;
-    this.#floats = new Float64Array(capacity << LANE_FLOAT_SHIFT);
-    this.#ints = new Int32Array(this.#floats.buffer);
-    this.#digests = noDigests(capacity);
+    const table = new RecordTable(LANE_SHIFT, capacity);
+    this.#floats = table.floats;
+    this.#ints = table.ints;
   }
 
   /** Position of the lane's record; −1 when it has none. */
@@ -76,15 +81,15 @@ export class Lanes {
     this.#ints[(slot << LANE_INT_SHIFT) + ORDER] = id;
   }
 
-  /** Of the order that used the lane last. */
-  digest(slot: number): string {
-    return this.#digests[slot]!;
+  /** Whether the order that used the lane last has this digest: eight words of `digests` from `at` on. */
+  hasDigest(slot: number, digests: Int32Array, at: number): boolean {
+    return sameDigest(this.#ints, (slot << LANE_INT_SHIFT) + LAST_DIGEST, digests, at);
   }
 
   /** Notes the order that uses the lane now. */
-  use(slot: number, sequence: number, digest: string): void {
+  use(slot: number, sequence: number, digests: Int32Array, at: number): void {
     this.#floats[(slot << LANE_FLOAT_SHIFT) + SEQUENCE] = sequence;
-    this.#digests[slot] = digest;
+    copyDigest(this.#ints, (slot << LANE_INT_SHIFT) + LAST_DIGEST, digests, at);
   }
 
   /** Drops dead lanes when enough lanes have gathered. @param oldestSequence a new order's sequence is at least this. */
@@ -104,47 +109,45 @@ export class Lanes {
   copy(): LaneTable {
     const spare = this.#spare;
     this.#spare = undefined;
-    const floats = spare !== undefined && spare.length === this.#floats.length ? spare : this.#floats.slice();
-    if (floats === spare) floats.set(this.#floats);
-    return new LaneTable(floats, this.#digests.slice());
+    const ints = spare !== undefined && spare.length === this.#ints.length ? spare : new Int32Array(this.#ints.length);
+    ints.set(this.#ints);
+    return new LaneTable(ints);
   }
 
   /** Takes a copy back that nobody reads any more, for the next one. */
   takeBack(copy: LaneTable): void {
-    this.#spare = copy.floats;
+    this.#spare = copy.ints;
   }
 
+  /** An empty record for the lane, which has none. */
   #insert(account: number, lane: number): number {
     const mask = this.#capacity - 1;
     let at = hash(account, lane) & mask;
     while (this.#floats[at << LANE_FLOAT_SHIFT] !== 0) at = (at + 1) & mask;
     this.#floats[at << LANE_FLOAT_SHIFT] = account * LANES + lane + 1;
-    this.use(at, 0, '');
-    this.setOrder(at, 0);
     return at;
   }
 
   #rebuild(capacity: number, pool: OrderPool, keep: (slot: number) => boolean): void {
-    const floats = this.#floats;
     const ints = this.#ints;
-    const digests = this.#digests;
+    const floats = this.#floats;
     const kept: number[] = [];
     for (let slot = 0; slot < this.#capacity; slot++) {
       if (floats[slot << LANE_FLOAT_SHIFT] !== 0 && keep(slot)) kept.push(slot);
     }
     this.#capacity = capacity;
-    this.#floats = new Float64Array(capacity << LANE_FLOAT_SHIFT);
-    this.#ints = new Int32Array(this.#floats.buffer);
-    this.#digests = noDigests(capacity);
+    const table = new RecordTable(LANE_SHIFT, capacity);
+    this.#floats = table.floats;
+    this.#ints = table.ints;
     this.count = kept.length;
     for (const from of kept) {
       const { account, lane } = laneOfKey(floats[from << LANE_FLOAT_SHIFT]!);
       const to = this.#insert(account, lane);
-      this.use(to, floats[(from << LANE_FLOAT_SHIFT) + SEQUENCE]!, digests[from]!);
-      const id = ints[(from << LANE_INT_SHIFT) + ORDER]!;
-      if (id === 0) continue;
+      const at = from << LANE_INT_SHIFT;
+      this.use(to, floats[(from << LANE_FLOAT_SHIFT) + SEQUENCE]!, ints, at + LAST_DIGEST);
+      const id = ints[at + ORDER]!;
       this.setOrder(to, id);
-      pool.ints[(id << INT_SHIFT) + LANE_SLOT] = to;
+      if (id !== 0) pool.lifeInts[(id << LIFE_INT_SHIFT) + LANE_SLOT] = to;
     }
   }
 }
@@ -152,13 +155,11 @@ export class Lanes {
 /** A copy of the table, to be read while the table itself goes on. */
 export class LaneTable {
   readonly floats: Float64Array;
-  readonly #ints: Int32Array;
-  readonly #digests: readonly string[];
+  readonly ints: Int32Array;
 
-  constructor(floats: Float64Array, digests: readonly string[]) {
-    this.floats = floats;
-    this.#ints = new Int32Array(floats.buffer);
-    this.#digests = digests;
+  constructor(ints: Int32Array) {
+    this.ints = ints;
+    this.floats = new Float64Array(ints.buffer);
   }
 
   /**
@@ -200,17 +201,12 @@ export class LaneTable {
   }
 
   order(slot: number): number {
-    return this.#ints[(slot << LANE_INT_SHIFT) + ORDER]!;
+    return this.ints[(slot << LANE_INT_SHIFT) + ORDER]!;
   }
 
-  digest(slot: number): string {
-    return this.#digests[slot]!;
+  digest(slot: number): Hash {
+    return readDigest(this.ints, (slot << LANE_INT_SHIFT) + LAST_DIGEST);
   }
-}
-
-/** Filled from the front, so that the engine stores it as a plain row of strings. */
-function noDigests(capacity: number): string[] {
-  return Array.from({ length: capacity }, () => '');
 }
 
 function laneOfKey(key: number): { account: number; lane: number } {

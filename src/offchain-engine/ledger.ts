@@ -8,6 +8,9 @@
  * no figure is negative, save `available` of an account in deficit (a void or an exit took what had been spent already).
  */
 
+import { ACCOUNT_INT_SHIFT, type Accounts, NEAR_BALANCES } from './accounts.ts';
+import { RecordTable } from './record-table.ts';
+
 /** Float64 slots of a balance record. */
 export const AVAILABLE = 0;
 export const LOCKED = 1;
@@ -19,13 +22,14 @@ export const SETTLED = 5;
 const TOUCHED_AT = 6;
 export const BALANCE_SHIFT = 3;
 
-/** Assets whose balances are found without a table per asset, and its logarithm. */
+const BALANCE_BYTES_SHIFT = 6;
+
+/** Assets whose balances are found through the account's own record. */
 const NEAR_ASSETS = 8;
-const NEAR_SHIFT = 3;
 
 export class Ledger {
   /** Balance records of eight slots each; record 0 is never used. Reread after `slot`. */
-  records = new Float64Array(1024 << BALANCE_SHIFT);
+  records: Float64Array;
   readonly slotAccounts: number[] = [-1];
   readonly slotAssets: number[] = [-1];
   /** Balances touched by the current command, each once, in order of first touch. */
@@ -33,11 +37,16 @@ export class Ledger {
   touchedCount = 0;
   /** Balances whose available part went below zero at some time; may hold some that recovered. */
   readonly negative = new Set<number>();
-  /** By account, then asset, for the first assets: an account's balances are found in one place. */
-  #nearSlots = new Int32Array(64 << NEAR_SHIFT);
-  /** By asset, then account, for the others. */
+  readonly #accounts: Accounts;
+  readonly #table = new RecordTable(BALANCE_BYTES_SHIFT, 256);
+  /** By asset, then account, for all but the first assets. */
   readonly #farSlots: Int32Array[] = [];
   #sequence = 0;
+
+  constructor(accounts: Accounts) {
+    this.#accounts = accounts;
+    this.records = this.#table.floats;
+  }
 
   get slotCount(): number {
     return this.slotAccounts.length;
@@ -50,10 +59,7 @@ export class Ledger {
 
   /** The balance's record; 0 when the account never had this asset. */
   find(account: number, asset: number): number {
-    if (asset < NEAR_ASSETS) {
-      const at = (account << NEAR_SHIFT) + asset;
-      return at < this.#nearSlots.length ? this.#nearSlots[at]! : 0;
-    }
+    if (asset < NEAR_ASSETS) return this.#accounts.ints[(account << ACCOUNT_INT_SHIFT) + NEAR_BALANCES + asset]!;
     const slots = this.#farSlots[asset];
     return slots === undefined || account >= slots.length ? 0 : slots[account]!;
   }
@@ -117,9 +123,7 @@ export class Ledger {
   #create(account: number, asset: number): number {
     const slot = this.slotAccounts.length;
     if (asset < NEAR_ASSETS) {
-      const at = (account << NEAR_SHIFT) + asset;
-      if (at >= this.#nearSlots.length) this.#nearSlots = grownTo(this.#nearSlots, at + 1);
-      this.#nearSlots[at] = slot;
+      this.#accounts.ints[(account << ACCOUNT_INT_SHIFT) + NEAR_BALANCES + asset] = slot;
     } else {
       while (this.#farSlots.length <= asset) this.#farSlots.push(new Int32Array(0));
       const slots = this.#farSlots[asset]!;
@@ -128,11 +132,7 @@ export class Ledger {
     }
     this.slotAccounts.push(account);
     this.slotAssets.push(asset);
-    if ((slot + 1) << BALANCE_SHIFT > this.records.length) {
-      const grown = new Float64Array(this.records.length * 2);
-      grown.set(this.records);
-      this.records = grown;
-    }
+    if (this.#table.reserve(slot + 1)) this.records = this.#table.floats;
     return slot;
   }
 }

@@ -10,6 +10,8 @@ import {
   FLOAT_SHIFT,
   INT_SHIFT,
   LANE_SLOT,
+  LIFE_FLOAT_SHIFT,
+  LIFE_INT_SHIFT,
   MARKET,
   MAX_FEE_PPM,
   PLACED_AT,
@@ -30,17 +32,17 @@ import type { EngineState, MarketBook } from './state.ts';
 /** Registers a live order with its lane, its account and the deadline wheel. STATE is set by the caller. */
 export function linkOrder(state: EngineState, id: number): void {
   const { pool, accounts, lanes } = state;
-  const ints = pool.ints;
-  const at = id << INT_SHIFT;
-  const account = ints[at + ACCOUNT]!;
+  const { lifeInts } = pool;
+  const lifeAt = id << LIFE_INT_SHIFT;
+  const account = pool.ints[(id << INT_SHIFT) + ACCOUNT]!;
   const accountInts = accounts.ints;
   const accountAt = account << ACCOUNT_INT_SHIFT;
-  lanes.setOrder(ints[at + LANE_SLOT]!, id);
+  lanes.setOrder(lifeInts[lifeAt + LANE_SLOT]!, id);
   const last = accountInts[accountAt + LAST_ORDER]!;
-  ints[at + ACCOUNT_NEXT] = 0;
-  ints[at + ACCOUNT_PREVIOUS] = last;
+  lifeInts[lifeAt + ACCOUNT_NEXT] = 0;
+  lifeInts[lifeAt + ACCOUNT_PREVIOUS] = last;
   if (last === 0) accountInts[accountAt + FIRST_ORDER] = id;
-  else ints[(last << INT_SHIFT) + ACCOUNT_NEXT] = id;
+  else lifeInts[(last << LIFE_INT_SHIFT) + ACCOUNT_NEXT] = id;
   accountInts[accountAt + LAST_ORDER] = id;
   accountInts[accountAt + OPEN_ORDERS]!++;
   state.deadlines.insert(id);
@@ -49,18 +51,18 @@ export function linkOrder(state: EngineState, id: number): void {
 /** Undoes `linkOrder`. */
 export function unlinkOrder(state: EngineState, id: number): void {
   const { pool, accounts, lanes } = state;
-  const ints = pool.ints;
-  const at = id << INT_SHIFT;
-  const account = ints[at + ACCOUNT]!;
+  const { lifeInts } = pool;
+  const lifeAt = id << LIFE_INT_SHIFT;
+  const account = pool.ints[(id << INT_SHIFT) + ACCOUNT]!;
   const accountInts = accounts.ints;
   const accountAt = account << ACCOUNT_INT_SHIFT;
-  lanes.setOrder(ints[at + LANE_SLOT]!, 0);
-  const next = ints[at + ACCOUNT_NEXT]!;
-  const previous = ints[at + ACCOUNT_PREVIOUS]!;
+  lanes.setOrder(lifeInts[lifeAt + LANE_SLOT]!, 0);
+  const next = lifeInts[lifeAt + ACCOUNT_NEXT]!;
+  const previous = lifeInts[lifeAt + ACCOUNT_PREVIOUS]!;
   if (next === 0) accountInts[accountAt + LAST_ORDER] = previous;
-  else ints[(next << INT_SHIFT) + ACCOUNT_PREVIOUS] = previous;
+  else lifeInts[(next << LIFE_INT_SHIFT) + ACCOUNT_PREVIOUS] = previous;
   if (previous === 0) accountInts[accountAt + FIRST_ORDER] = next;
-  else ints[(previous << INT_SHIFT) + ACCOUNT_NEXT] = next;
+  else lifeInts[(previous << LIFE_INT_SHIFT) + ACCOUNT_NEXT] = next;
   accountInts[accountAt + OPEN_ORDERS]!--;
   state.deadlines.remove(id);
 }
@@ -68,10 +70,10 @@ export function unlinkOrder(state: EngineState, id: number): void {
 /** Says that the order is done and forgets it, or keeps its terms for as long as unsealed trades name it. */
 export function closeOrder(state: EngineState, id: number, status: number, cancelCode: number): void {
   const { pool } = state;
-  const at = id << INT_SHIFT;
-  state.sink.write(DONE, id, status * 64 + cancelCode, pool.floats[(id << FLOAT_SHIFT) + FILLED]!);
-  pool.ints[at + STATE] = STATE_DONE;
-  if (pool.ints[at + REFERENCES] === 0) pool.release(id);
+  const lifeAt = id << LIFE_INT_SHIFT;
+  state.sink.write(DONE, id, status * 64 + cancelCode, pool.lifeFloats[(id << LIFE_FLOAT_SHIFT) + FILLED]!);
+  pool.lifeInts[lifeAt + STATE] = STATE_DONE;
+  if (pool.lifeInts[lifeAt + REFERENCES] === 0) pool.release(id);
 }
 
 /** Gives back what the order has locked for the lots it has left. */
@@ -80,7 +82,13 @@ export function releaseLock(state: EngineState, market: MarketBook, id: number):
   const at = id << INT_SHIFT;
   const side = ints[at + FLAGS]! & FLAG_SIDE;
   const left = state.pool.floats[(id << FLOAT_SHIFT) + REMAINING]!;
-  const amount = lockedFor(market, side, ints[at + PRICE]!, left, ints[at + MAX_FEE_PPM]!);
+  const amount = lockedFor(
+    market,
+    side,
+    ints[at + PRICE]!,
+    left,
+    state.pool.lifeInts[(id << LIFE_INT_SHIFT) + MAX_FEE_PPM]!,
+  );
   const slot = state.ledger.slot(ints[at + ACCOUNT]!, side === SELL ? market.base : market.quote);
   state.ledger.unlock(slot, amount);
 }
@@ -100,7 +108,7 @@ export function endLiveOrder(state: EngineState, id: number, status: number, can
 export function leaveBook(state: EngineState, market: MarketBook, id: number): void {
   const ints = state.pool.ints;
   const at = id << INT_SHIFT;
-  switch (ints[at + STATE]) {
+  switch (state.pool.lifeInts[(id << LIFE_INT_SHIFT) + STATE]) {
     case STATE_RESTING:
       market.book.remove(id);
       state.sink.level(market.index, ints[at + FLAGS]! & FLAG_SIDE, ints[at + PRICE]!);
@@ -119,11 +127,11 @@ export function leaveBook(state: EngineState, market: MarketBook, id: number): v
 /** Ids of the account's live orders that `wanted` selects, oldest first. */
 export function liveOrdersOf(state: EngineState, account: number, wanted: (id: number) => boolean): number[] {
   const ids: number[] = [];
-  const ints = state.pool.ints;
+  const { lifeInts } = state.pool;
   for (
     let id = state.accounts.ints[(account << ACCOUNT_INT_SHIFT) + FIRST_ORDER]!;
     id !== 0;
-    id = ints[(id << INT_SHIFT) + ACCOUNT_NEXT]!
+    id = lifeInts[(id << LIFE_INT_SHIFT) + ACCOUNT_NEXT]!
   ) {
     if (wanted(id)) ids.push(id);
   }
@@ -132,6 +140,8 @@ export function liveOrdersOf(state: EngineState, account: number, wanted: (id: n
 
 /** Sorts ids by arrival, the one order that does not depend on ids. */
 export function byArrival(state: EngineState, ids: number[]): number[] {
-  const floats = state.pool.floats;
-  return ids.sort((a, b) => floats[(a << FLOAT_SHIFT) + PLACED_AT]! - floats[(b << FLOAT_SHIFT) + PLACED_AT]!);
+  const { lifeFloats } = state.pool;
+  return ids.sort(
+    (a, b) => lifeFloats[(a << LIFE_FLOAT_SHIFT) + PLACED_AT]! - lifeFloats[(b << LIFE_FLOAT_SHIFT) + PLACED_AT]!,
+  );
 }

@@ -22,6 +22,8 @@ import {
   FOK,
   INT_SHIFT,
   IOC,
+  LIFE_FLOAT_SHIFT,
+  LIFE_INT_SHIFT,
   MAX_FEE_PPM,
   NEXT,
   PRICE,
@@ -76,7 +78,7 @@ export function runTaker(state: EngineState, market: MarketBook, id: number, lin
   const at = id << INT_SHIFT;
   const side = pool.ints[at + FLAGS]! & FLAG_SIDE;
   const price = pool.ints[at + PRICE]!;
-  const maxFeePpm = pool.ints[at + MAX_FEE_PPM]!;
+  const maxFeePpm = pool.lifeInts[(id << LIFE_INT_SHIFT) + MAX_FEE_PPM]!;
   const before = pool.floats[(id << FLOAT_SHIFT) + REMAINING]!;
   const cancelCode = takeLiquidity(state, market, id, side, price, before);
   const left = pool.floats[(id << FLOAT_SHIFT) + REMAINING]!;
@@ -107,8 +109,8 @@ export function runTaker(state: EngineState, market: MarketBook, id: number, lin
 }
 
 function restOrder(state: EngineState, market: MarketBook, id: number, side: number, price: number): void {
-  state.pool.ints[(id << INT_SHIFT) + STATE] = STATE_RESTING;
-  state.pool.floats[(id << FLOAT_SHIFT) + PRIORITY] = state.takePriority();
+  state.pool.lifeInts[(id << LIFE_INT_SHIFT) + STATE] = STATE_RESTING;
+  state.pool.lifeFloats[(id << LIFE_FLOAT_SHIFT) + PRIORITY] = state.takePriority();
   market.book.insert(id);
   state.sink.level(market.index, side, price);
 }
@@ -177,12 +179,12 @@ function recordTrade(
   const { pool, trades } = state;
   const position = trades.append();
   const at = position << TRADE_INT_SHIFT;
-  const takerAt = taker << INT_SHIFT;
-  const makerAt = maker << INT_SHIFT;
-  const { takerFeePpm } = feesOf(state, market, pool.ints[takerAt + ACCOUNT]!);
-  const { makerFeePpm } = feesOf(state, market, pool.ints[makerAt + ACCOUNT]!);
-  const takerPpm = Math.min(takerFeePpm, pool.ints[takerAt + MAX_FEE_PPM]!);
-  const makerPpm = Math.min(makerFeePpm, pool.ints[makerAt + MAX_FEE_PPM]!);
+  const lifeTakerAt = taker << LIFE_INT_SHIFT;
+  const lifeMakerAt = maker << LIFE_INT_SHIFT;
+  const { takerFeePpm } = feesOf(state, market, pool.ints[(taker << INT_SHIFT) + ACCOUNT]!);
+  const { makerFeePpm } = feesOf(state, market, pool.ints[(maker << INT_SHIFT) + ACCOUNT]!);
+  const takerPpm = Math.min(takerFeePpm, pool.lifeInts[lifeTakerAt + MAX_FEE_PPM]!);
+  const makerPpm = Math.min(makerFeePpm, pool.lifeInts[lifeMakerAt + MAX_FEE_PPM]!);
   trades.ints[at + TAKER] = taker;
   trades.ints[at + MAKER] = maker;
   trades.ints[at + TRADE_PRICE] = price;
@@ -194,10 +196,10 @@ function recordTrade(
   trades.floats[floatAt + TRADE_SIZE] = size;
   trades.floats[floatAt + TRADE_TIME_MS] = state.nowMs;
   trades.floats[floatAt + TRADE_ID] = state.nextTradeId++;
-  pool.ints[takerAt + REFERENCES]!++;
-  pool.ints[makerAt + REFERENCES]!++;
-  pool.floats[(taker << FLOAT_SHIFT) + FILLED]! += size;
-  pool.floats[(maker << FLOAT_SHIFT) + FILLED]! += size;
+  pool.lifeInts[lifeTakerAt + REFERENCES]!++;
+  pool.lifeInts[lifeMakerAt + REFERENCES]!++;
+  pool.lifeFloats[(taker << LIFE_FLOAT_SHIFT) + FILLED]! += size;
+  pool.lifeFloats[(maker << LIFE_FLOAT_SHIFT) + FILLED]! += size;
   if (state.unsettledSinceMs > state.nowMs) state.unsettledSinceMs = state.nowMs;
   if (run.trades === 0) run.firstPrice = price;
   run.lastPrice = price;
@@ -224,8 +226,7 @@ function postMaker(
   feePpm: number,
 ): number {
   const { ledger, pool } = state;
-  const makerAt = maker << INT_SHIFT;
-  const account = pool.ints[makerAt + ACCOUNT]!;
+  const account = pool.ints[(maker << INT_SHIFT) + ACCOUNT]!;
   const fee = feeOf(notional as Quanta, feePpm as Ppm);
   const baseSlot = ledger.slot(account, market.base);
   const quoteSlot = ledger.slot(account, market.quote);
@@ -239,7 +240,7 @@ function postMaker(
     records[quoteAt + AVAILABLE]! += notional - fee;
     records[quoteAt + UNSETTLED_IN]! += notional - fee;
   } else {
-    const maxFeePpm = pool.ints[makerAt + MAX_FEE_PPM]!;
+    const maxFeePpm = pool.lifeInts[(maker << LIFE_INT_SHIFT) + MAX_FEE_PPM]!;
     const before = pool.floats[(maker << FLOAT_SHIFT) + REMAINING]!;
     const released =
       lockedFor(market, BUY, price, before, maxFeePpm) - lockedFor(market, BUY, price, before - size, maxFeePpm);
@@ -330,7 +331,7 @@ function shrinkMaker(
   const at = maker << INT_SHIFT;
   const side = ints[at + FLAGS]! & FLAG_SIDE;
   const price = ints[at + PRICE]!;
-  const maxFeePpm = ints[at + MAX_FEE_PPM]!;
+  const maxFeePpm = state.pool.lifeInts[(maker << LIFE_INT_SHIFT) + MAX_FEE_PPM]!;
   const freed =
     lockedFor(market, side, price, makerLeft, maxFeePpm) -
     lockedFor(market, side, price, makerLeft - decrement, maxFeePpm);
@@ -351,7 +352,7 @@ function triggerStops(state: EngineState, market: MarketBook): void {
 
 function queueTriggered(state: EngineState, ids: readonly number[]): void {
   for (const id of ids) {
-    state.pool.ints[(id << INT_SHIFT) + STATE] = STATE_TRIGGERED;
+    state.pool.lifeInts[(id << LIFE_INT_SHIFT) + STATE] = STATE_TRIGGERED;
     state.triggered.push(id);
   }
 }

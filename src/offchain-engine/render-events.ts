@@ -1,14 +1,17 @@
 /** Turns what a command wrote into the sink into the domain's events, in order; then levels and balances, each once. */
+import type { Command } from '../domain/commands.ts';
 import type { EngineEvent, TradeSide } from '../domain/events.ts';
-import type { NewOrder } from '../domain/orders.ts';
-import { type Address, feeOf, type Hash, type Lots, type Ppm, type PriceTicks, type Quanta } from '../domain/units.ts';
+import type { NewOrder, OrderKey } from '../domain/orders.ts';
+import { type Address, feeOf, type Lots, type Ppm, type PriceTicks, type Quanta } from '../domain/units.ts';
 import { toSealedBatch } from './batches.ts';
-import { ACCOUNT, FLOAT_SHIFT, INT_SHIFT, LANE, ORDER_SEQUENCE } from './book/order-pool.ts';
-import { CANCELS, SIDES } from './codes.ts';
+import { ACCOUNT, INT_SHIFT, LANE, ORDER_SEQUENCE, TERM_FLOAT_SHIFT, TERM_INT_SHIFT } from './book/order-pool.ts';
+import { CANCELS, REJECTIONS, SIDES } from './codes.ts';
 import {
   ACCEPTED,
+  CANCEL_REJECTED,
   DONE,
   OBJECT,
+  ORDER_REJECTED,
   REDUCED,
   recordFilled,
   recordFirst,
@@ -40,33 +43,39 @@ import { dayOf } from './volumes.ts';
 
 const STATUSES = ['filled', 'cancelled', 'expired'] as const;
 
-/** @param placed the order of the command, when it is one that places an order. */
-export function renderEvents(state: EngineState, placed: NewOrder | undefined): EngineEvent[] {
+/** @param command the one that wrote them */
+export function renderEvents(state: EngineState, command: Command): EngineEvent[] {
   const { sink } = state;
   const events: EngineEvent[] = [];
-  for (let position = 0; position < sink.count; position++) events.push(renderRecord(state, position, placed));
+  for (let position = 0; position < sink.count; position++) events.push(renderRecord(state, position, command));
   renderLevels(state, events);
   const { touched, touchedCount } = state.ledger;
   for (let index = 0; index < touchedCount; index++) events.push(renderBalance(state, touched[index]!));
   return events;
 }
 
-function renderRecord(state: EngineState, position: number, placed: NewOrder | undefined): EngineEvent {
+function renderRecord(state: EngineState, position: number, command: Command): EngineEvent {
   const { sink, pool } = state;
   const first = recordFirst(sink, position);
   const second = recordSecond(sink, position);
   switch (recordKind(sink, position)) {
     case ACCEPTED:
-      return { kind: 'orderAccepted', order: placed!, resting: second as Lots };
+      return { kind: 'orderAccepted', order: orderOf(command), resting: second as Lots };
+    case ORDER_REJECTED: {
+      const { account, digest } = orderOf(command);
+      return { kind: 'orderRejected', account, digest, reason: REJECTIONS[first]! };
+    }
+    case CANCEL_REJECTED:
+      return { kind: 'cancelRejected', account: keyOf(command).account, reason: REJECTIONS[first]! };
     case TRADED:
       return renderTrade(state, first - state.trades.moved);
     case DONE:
       return {
         kind: 'orderDone',
         account: accountOf(state, first),
-        lane: pool.ints[(first << INT_SHIFT) + LANE]!,
-        orderSequence: pool.floats[(first << FLOAT_SHIFT) + ORDER_SEQUENCE]!,
-        digest: pool.digests[first] as Hash,
+        lane: pool.termInts[(first << TERM_INT_SHIFT) + LANE]!,
+        orderSequence: pool.termFloats[(first << TERM_FLOAT_SHIFT) + ORDER_SEQUENCE]!,
+        digest: pool.digest(first),
         status: STATUSES[Math.floor(second / 64)]!,
         reason: CANCELS[second % 64],
         filled: recordFilled(sink, position) as Lots,
@@ -75,11 +84,11 @@ function renderRecord(state: EngineState, position: number, placed: NewOrder | u
       return {
         kind: 'orderReduced',
         account: accountOf(state, first),
-        digest: pool.digests[first] as Hash,
+        digest: pool.digest(first),
         remaining: second as Lots,
       };
     case TRIGGERED:
-      return { kind: 'orderTriggered', account: accountOf(state, first), digest: pool.digests[first] as Hash };
+      return { kind: 'orderTriggered', account: accountOf(state, first), digest: pool.digest(first) };
     case SEALED:
       return { kind: 'batchSealed', batch: toSealedBatch(state, state.batches.at(-1)!) };
     case VOLUME:
@@ -95,6 +104,20 @@ function renderRecord(state: EngineState, position: number, placed: NewOrder | u
     default:
       throw new Error(`unknown record kind ${recordKind(sink, position)}`);
   }
+}
+
+/** The order that the command places. */
+function orderOf(command: Command): NewOrder {
+  if (command.kind !== 'placeOrder' && command.kind !== 'replaceOrder')
+    throw new Error(`a command of kind ${command.kind} has placed an order`);
+  return command.order;
+}
+
+/** The order that the command is to end or shrink. */
+function keyOf(command: Command): OrderKey {
+  if (command.kind !== 'cancelOrder' && command.kind !== 'reduceOrder')
+    throw new Error(`a command of kind ${command.kind} was refused as one for a live order`);
+  return command.order;
 }
 
 function accountOf(state: EngineState, id: number): Address {
@@ -124,9 +147,9 @@ function renderTrade(state: EngineState, position: number): EngineEvent {
 function renderSide(state: EngineState, id: number, feePpm: Ppm, notional: Quanta): TradeSide {
   return {
     account: accountOf(state, id),
-    lane: state.pool.ints[(id << INT_SHIFT) + LANE]!,
-    orderSequence: state.pool.floats[(id << FLOAT_SHIFT) + ORDER_SEQUENCE]!,
-    digest: state.pool.digests[id] as Hash,
+    lane: state.pool.termInts[(id << TERM_INT_SHIFT) + LANE]!,
+    orderSequence: state.pool.termFloats[(id << TERM_FLOAT_SHIFT) + ORDER_SEQUENCE]!,
+    digest: state.pool.digest(id),
     feePpm,
     fee: feeOf(notional, feePpm),
   };

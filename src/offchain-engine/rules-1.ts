@@ -1,34 +1,64 @@
 /** Rules version 1: what each command does to the state. */
 import type { ChainCommand, UserCommand } from '../domain/commands.ts';
-import type { NewOrder, OrderKey } from '../domain/orders.ts';
 import { sealBatch } from './batches.ts';
 import { cancelAllOrders, cancelOrder, reduceOrder, setCancelAfter } from './cancels.ts';
 import { applyChainFact } from './chain-facts.ts';
-import { REJECTIONS } from './codes.ts';
+import { rejection } from './codes.ts';
+import {
+  CANCEL,
+  COMMAND_FLOAT_SHIFT,
+  COMMAND_INT_SHIFT,
+  type CommandRecords,
+  KIND,
+  OF_ACCOUNT,
+  OF_SEQUENCE,
+  ORDER_LANE,
+  PLACE,
+  REPLACE,
+} from './command-records.ts';
 import { armDisconnect, disarmDisconnect, renewGateway } from './disconnects.ts';
+import { CANCEL_REJECTED, ORDER_REJECTED } from './event-sink.ts';
 import { applyFees, refuseParameters, refuseTiers } from './fees.ts';
 import { placeOrder, replaceOrder } from './order-entry.ts';
-import { fillTicket, type OrderTicket } from './order-ticket.ts';
 import { resealBatches } from './reseal.ts';
 import type { RuledCommand } from './rules.ts';
 import type { EngineState } from './state.ts';
 import { requestWithdrawal, withdrawalFee } from './withdrawals.ts';
 
-export function applyRules1(core: EngineState, ticket: OrderTicket, command: RuledCommand): void {
+const ORDER_NOT_FOUND = rejection('order_not_found');
+
+/** Applies the record `index`. */
+export function applyRules1(core: EngineState, records: CommandRecords, index: number): void {
+  switch (records.ints[(index << COMMAND_INT_SHIFT) + KIND]) {
+    case PLACE:
+      sayRejected(core, placeOrder(core, records, index));
+      return;
+    case CANCEL:
+      cancel(core, records, index);
+      return;
+    case REPLACE:
+      sayRejected(core, replaceOrder(core, records, index));
+      return;
+    default:
+      applyRare(core, records.commands[index] as RareCommand);
+  }
+}
+
+function cancel(core: EngineState, { ints, floats }: CommandRecords, index: number): void {
+  const at = index << COMMAND_INT_SHIFT;
+  const orderSequence = floats[(index << COMMAND_FLOAT_SHIFT) + OF_SEQUENCE]!;
+  if (cancelOrder(core, ints[at + OF_ACCOUNT]!, ints[at + ORDER_LANE]!, orderSequence)) return;
+  core.sink.write(CANCEL_REJECTED, ORDER_NOT_FOUND, 0, 0);
+}
+
+function sayRejected({ sink }: EngineState, code: number): void {
+  if (code !== 0) sink.write(ORDER_REJECTED, code, 0, 0);
+}
+
+type RareCommand = Exclude<RuledCommand, { readonly kind: 'placeOrder' | 'replaceOrder' | 'cancelOrder' }>;
+
+function applyRare(core: EngineState, command: RareCommand): void {
   switch (command.kind) {
-    case 'placeOrder':
-      fillTicket(ticket, command.order, core.accounts);
-      sayRejected(core, command.order, placeOrder(core, ticket));
-      return;
-    case 'replaceOrder':
-      replace(core, ticket, command.replaced, command.order);
-      return;
-    case 'cancelOrder': {
-      const { account, lane, orderSequence } = command.order;
-      if (cancelOrder(core, core.accounts.find(account), lane, orderSequence)) return;
-      core.sink.push({ kind: 'cancelRejected', account, reason: 'order_not_found' });
-      return;
-    }
     case 'reduceOrder': {
       const { account, lane, orderSequence } = command.order;
       const reason = reduceOrder(core, core.accounts.find(account), lane, orderSequence, command.remaining);
@@ -61,21 +91,7 @@ export function applyRules1(core: EngineState, ticket: OrderTicket, command: Rul
   }
 }
 
-function replace(core: EngineState, ticket: OrderTicket, replaced: OrderKey, order: NewOrder): void {
-  fillTicket(ticket, order, core.accounts);
-  const sameAccount = replaced.account === order.account;
-  const code = sameAccount
-    ? replaceOrder(core, replaced.lane, replaced.orderSequence, ticket)
-    : REJECTIONS.indexOf('order_not_found');
-  sayRejected(core, order, code);
-}
-
-function sayRejected({ sink }: EngineState, order: NewOrder, code: number): void {
-  const reason = REJECTIONS[code];
-  if (reason !== undefined) sink.push({ kind: 'orderRejected', account: order.account, digest: order.digest, reason });
-}
-
-function operate(core: EngineState, command: Exclude<RuledCommand, ChainCommand | UserCommand>): void {
+function operate(core: EngineState, command: Exclude<RareCommand, ChainCommand | UserCommand>): void {
   switch (command.kind) {
     case 'genesis': {
       if (core.genesis !== undefined) throw new Error('genesis was applied before');

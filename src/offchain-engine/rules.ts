@@ -8,31 +8,33 @@
  */
 import { type Command, RULES_VERSION } from '../domain/commands.ts';
 import { ExchangeError } from '../domain/errors.ts';
-import type { OrderTicket } from './order-ticket.ts';
+import type { CommandRecords } from './command-records.ts';
 import { applyRules1 } from './rules-1.ts';
 import type { EngineState } from './state.ts';
 
 /** What a command does; deadlines before and triggered stops after it are the same in every version. */
-type Rules = (state: EngineState, ticket: OrderTicket, command: RuledCommand) => void;
+type Rules = (state: EngineState, records: CommandRecords, index: number) => void;
 
 /** Every command but the one that all versions share. */
 export type RuledCommand = Exclude<Command, { readonly kind: 'activateRules' }>;
 
-const VERSIONS: ReadonlyMap<number, Rules> = new Map([[1, applyRules1]]);
+/** By version. */
+const VERSIONS: readonly (Rules | undefined)[] = [undefined, applyRules1];
 
 /**
- * Applies the command under the state's rules.
+ * Applies the command of the record `index` under the state's rules.
  * @throws ExchangeError CONFIGURATION when it activates a version that this program does not know, or one that is older than the active one
  */
-export function applyByRules(state: EngineState, ticket: OrderTicket, command: Command): void {
-  const rules = VERSIONS.get(state.rulesVersion);
+export function applyByRules(state: EngineState, records: CommandRecords, index: number): void {
+  const rules = VERSIONS[state.rulesVersion];
   if (rules === undefined) throw unknownRules(state.rulesVersion);
-  if (command.kind === 'activateRules') activateRules(state, command.version);
-  else rules(state, ticket, command);
+  const rare = records.commands[index];
+  if (rare !== undefined && rare.kind === 'activateRules') activateRules(state, rare.version);
+  else rules(state, records, index);
 }
 
 function activateRules(state: EngineState, version: number): void {
-  if (!VERSIONS.has(version)) throw unknownRules(version);
+  if (VERSIONS[version] === undefined) throw unknownRules(version);
   if (version < state.rulesVersion) {
     throw new ExchangeError(
       'CONFIGURATION',

@@ -8,6 +8,7 @@
 import { type BinaryReader, type BinaryWriter, corrupt } from './binary.ts';
 import {
   ACCOUNT,
+  DIGEST,
   DUE,
   EXPIRY,
   FILLED,
@@ -17,9 +18,12 @@ import {
   INT_SHIFT,
   LANE,
   LANE_SLOT,
+  LIFE_FLOAT_SHIFT,
+  LIFE_INT_SHIFT,
   MARKET,
   MAX_FEE_PPM,
   ORDER_SEQUENCE,
+  type OrderRecords,
   PLACED_AT,
   PRICE,
   PRIORITY,
@@ -31,8 +35,11 @@ import {
   STATE_RESTING,
   STATE_STOP,
   STATE_TRIGGERED,
+  TERM_FLOAT_SHIFT,
+  TERM_INT_SHIFT,
   TRIGGER_PRICE,
 } from './book/order-pool.ts';
+import { copyDigest, DIGEST_WORDS, readDigest, writeDigest } from './digest-words.ts';
 import type { LaneTable } from './lanes.ts';
 import { AVAILABLE, BALANCE_SHIFT, SETTLED } from './ledger.ts';
 import { byArrival, linkOrder } from './live-orders.ts';
@@ -46,35 +53,42 @@ const STEP = 256;
 
 /** Order records as they were when the snapshot was taken. */
 export class OrderTable {
-  readonly ints: Int32Array;
-  readonly floats: Float64Array;
-  readonly digests: readonly string[];
+  readonly records: OrderRecords;
   readonly signers: ReadonlyMap<number, string>;
   /** Position in the snapshot plus one, by id; 0 while it has none. */
   readonly #positions: Int32Array;
   #written = 0;
 
   constructor({ pool }: EngineState) {
-    const buffer = pool.copy();
-    this.ints = new Int32Array(buffer);
-    this.floats = new Float64Array(buffer);
-    this.digests = pool.digests.slice();
+    this.records = pool.copy();
     this.signers = new Map(pool.signers);
-    this.#positions = new Int32Array(buffer.byteLength >>> 7);
+    this.#positions = new Int32Array(this.records.capacity);
   }
 
   write(out: BinaryWriter, id: number): void {
-    const { ints, floats } = this;
+    const { ints, floats, lifeInts, lifeFloats, termInts, termFloats } = this.records;
     this.#positions[id] = ++this.#written;
     const at = id << INT_SHIFT;
-    const floatAt = id << FLOAT_SHIFT;
-    const state = ints[at + STATE]!;
+    const lifeAt = id << LIFE_INT_SHIFT;
+    const lifeFloatAt = id << LIFE_FLOAT_SHIFT;
+    const termFloatAt = id << TERM_FLOAT_SHIFT;
+    const state = lifeInts[lifeAt + STATE]!;
     const flags = ints[at + FLAGS]!;
     out.byte(state);
-    for (const slot of ORDER_INTS) out.uint32(ints[at + slot]!);
-    for (const slot of ORDER_FLOATS) out.number(floats[floatAt + slot]!);
+    out.uint32(ints[at + PRICE]!);
+    out.uint32(flags);
+    out.uint32(ints[at + MARKET]!);
+    out.uint32(lifeInts[lifeAt + MAX_FEE_PPM]!);
+    out.uint32(termInts[(id << TERM_INT_SHIFT) + TRIGGER_PRICE]!);
+    out.number(floats[(id << FLOAT_SHIFT) + REMAINING]!);
+    out.number(lifeFloats[lifeFloatAt + PLACED_AT]!);
+    out.number(termFloats[termFloatAt + SIZE]!);
+    out.number(lifeFloats[lifeFloatAt + FILLED]!);
+    out.number(termFloats[termFloatAt + ORDER_SEQUENCE]!);
+    out.number(termFloats[termFloatAt + EXPIRY]!);
+    out.number(lifeFloats[lifeFloatAt + DUE]!);
     // Of others it is whatever the record's last use left there.
-    if (state === STATE_RESTING) out.number(floats[floatAt + PRIORITY]!);
+    if (state === STATE_RESTING) out.number(lifeFloats[lifeFloatAt + PRIORITY]!);
     if ((flags & FLAG_SESSION_KEY) !== 0) out.hex(this.signers.get(id)!);
   }
 
@@ -87,22 +101,40 @@ export class OrderTable {
   }
 }
 
-const ORDER_INTS = [PRICE, FLAGS, MARKET, MAX_FEE_PPM, TRIGGER_PRICE] as const;
-const ORDER_FLOATS = [REMAINING, PLACED_AT, SIZE, FILLED, ORDER_SEQUENCE, EXPIRY, DUE] as const;
-
-/** Reads one order into a fresh record; lane and account are the caller's to set. A live order's digest is its lane's. */
-function readOrder(input: BinaryReader, { pool, markets }: EngineState, digest: string): number {
+/** Reads one order of that lane into a fresh record. A live order's digest is its lane's. */
+function readOrder(
+  input: BinaryReader,
+  { pool, markets }: EngineState,
+  account: number,
+  lane: number,
+  digest: Int32Array,
+): number {
   const id = pool.allocate();
-  const { ints, floats } = pool;
+  const { ints, floats, lifeInts, lifeFloats, termInts, termFloats } = pool;
   const at = id << INT_SHIFT;
-  const floatAt = id << FLOAT_SHIFT;
+  const lifeAt = id << LIFE_INT_SHIFT;
+  const lifeFloatAt = id << LIFE_FLOAT_SHIFT;
+  const termAt = id << TERM_INT_SHIFT;
+  const termFloatAt = id << TERM_FLOAT_SHIFT;
   const state = input.byte();
-  ints[at + STATE] = state;
-  ints[at + REFERENCES] = 0;
-  for (const slot of ORDER_INTS) ints[at + slot] = input.uint32();
-  for (const slot of ORDER_FLOATS) floats[floatAt + slot] = input.number();
-  floats[floatAt + PRIORITY] = state === STATE_RESTING ? input.number() : 0;
-  pool.digests[id] = digest;
+  lifeInts[lifeAt + STATE] = state;
+  lifeInts[lifeAt + REFERENCES] = 0;
+  ints[at + ACCOUNT] = account;
+  ints[at + PRICE] = input.uint32();
+  ints[at + FLAGS] = input.uint32();
+  ints[at + MARKET] = input.uint32();
+  lifeInts[lifeAt + MAX_FEE_PPM] = input.uint32();
+  termInts[termAt + LANE] = lane;
+  termInts[termAt + TRIGGER_PRICE] = input.uint32();
+  floats[(id << FLOAT_SHIFT) + REMAINING] = input.number();
+  lifeFloats[lifeFloatAt + PLACED_AT] = input.number();
+  termFloats[termFloatAt + SIZE] = input.number();
+  lifeFloats[lifeFloatAt + FILLED] = input.number();
+  termFloats[termFloatAt + ORDER_SEQUENCE] = input.number();
+  termFloats[termFloatAt + EXPIRY] = input.number();
+  lifeFloats[lifeFloatAt + DUE] = input.number();
+  lifeFloats[lifeFloatAt + PRIORITY] = state === STATE_RESTING ? input.number() : 0;
+  copyDigest(termInts, termAt + DIGEST, digest, 0);
   if ((ints[at + FLAGS]! & FLAG_SESSION_KEY) !== 0) pool.signers.set(id, input.hex());
   if (markets[ints[at + MARKET]!] === undefined) throw corrupt('an order names no known market');
   return id;
@@ -163,24 +195,27 @@ export function* writeLanes(out: BinaryWriter, lanes: LaneTable, accounts: numbe
 export function readLanes(input: BinaryReader, core: EngineState): number[] {
   const { lanes, pool } = core;
   const ids: number[] = [];
+  const digest = new Int32Array(DIGEST_WORDS);
   for (let account = 0; account < core.accounts.count; account++) {
     const count = input.uint32();
     for (let index = 0; index < count; index++) {
       const lane = input.uint32();
       const slot = lanes.open(account, lane, pool);
       const sequence = input.number();
-      const digest = input.hex();
-      lanes.use(slot, sequence, digest);
+      readDigestWords(input, digest);
+      lanes.use(slot, sequence, digest, 0);
       if (!input.flag()) continue;
-      const id = readOrder(input, core, digest);
-      pool.ints[(id << INT_SHIFT) + ACCOUNT] = account;
-      pool.ints[(id << INT_SHIFT) + LANE] = lane;
-      pool.ints[(id << INT_SHIFT) + LANE_SLOT] = slot;
+      const id = readOrder(input, core, account, lane, digest);
+      pool.lifeInts[(id << LIFE_INT_SHIFT) + LANE_SLOT] = slot;
       lanes.setOrder(slot, id);
       ids.push(id);
     }
   }
   return ids;
+}
+
+function readDigestWords(input: BinaryReader, words: Int32Array): void {
+  writeDigest(words, 0, input.hex());
 }
 
 /** The done orders that the trades name and that are not written yet, in that order. @param named ids, may repeat. */
@@ -190,9 +225,11 @@ export function* writeDoneOrders(out: BinaryWriter, named: Int32Array, orders: O
   out.uint32(done.size);
   let written = 0;
   for (const id of done) {
-    out.uint32(orders.ints[(id << INT_SHIFT) + ACCOUNT]!);
-    out.uint32(orders.ints[(id << INT_SHIFT) + LANE]!);
-    out.hex(orders.digests[id]!);
+    const { ints, termInts } = orders.records;
+    const termAt = id << TERM_INT_SHIFT;
+    out.uint32(ints[(id << INT_SHIFT) + ACCOUNT]!);
+    out.uint32(termInts[termAt + LANE]!);
+    out.hex(readDigest(termInts, termAt + DIGEST));
     orders.write(out, id);
     if (++written % STEP === 0) yield;
   }
@@ -201,27 +238,26 @@ export function* writeDoneOrders(out: BinaryWriter, named: Int32Array, orders: O
 /** @param ids of the orders read so far; those read here are added. */
 export function readDoneOrders(input: BinaryReader, core: EngineState, ids: number[]): void {
   const count = input.uint32();
+  const digest = new Int32Array(DIGEST_WORDS);
   for (let index = 0; index < count; index++) {
     const account = input.uint32();
     const lane = input.uint32();
-    const id = readOrder(input, core, input.hex());
-    const { ints } = core.pool;
-    if (account >= core.accounts.count || ints[(id << INT_SHIFT) + STATE] !== STATE_DONE)
+    readDigestWords(input, digest);
+    const id = readOrder(input, core, account, lane, digest);
+    if (account >= core.accounts.count || core.pool.lifeInts[(id << LIFE_INT_SHIFT) + STATE] !== STATE_DONE)
       throw corrupt('an order that trades name is neither live nor done');
-    ints[(id << INT_SHIFT) + ACCOUNT] = account;
-    ints[(id << INT_SHIFT) + LANE] = lane;
     ids.push(id);
   }
 }
 
 /** Puts live orders where they belong: account lists and deadlines by arrival, books by priority, stops by trigger. */
 export function placeLiveOrders(core: EngineState, ids: readonly number[]): void {
-  const { ints, floats } = core.pool;
+  const { ints, lifeInts, lifeFloats } = core.pool;
   const resting: number[] = [];
   for (const id of byArrival(core, [...ids])) {
     linkOrder(core, id);
     const market = core.markets[ints[(id << INT_SHIFT) + MARKET]!]!;
-    switch (ints[(id << INT_SHIFT) + STATE]) {
+    switch (lifeInts[(id << LIFE_INT_SHIFT) + STATE]) {
       case STATE_RESTING:
         resting.push(id);
         break;
@@ -234,6 +270,8 @@ export function placeLiveOrders(core: EngineState, ids: readonly number[]): void
         throw corrupt('a lane holds an order that is not live');
     }
   }
-  resting.sort((a, b) => floats[(a << FLOAT_SHIFT) + PRIORITY]! - floats[(b << FLOAT_SHIFT) + PRIORITY]!);
+  resting.sort(
+    (a, b) => lifeFloats[(a << LIFE_FLOAT_SHIFT) + PRIORITY]! - lifeFloats[(b << LIFE_FLOAT_SHIFT) + PRIORITY]!,
+  );
   for (const id of resting) core.markets[ints[(id << INT_SHIFT) + MARKET]!]!.book.insert(id);
 }

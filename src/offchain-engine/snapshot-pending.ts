@@ -2,7 +2,7 @@
 import type { Hex, Quanta, TimestampSeconds } from '../domain/units.ts';
 import type { InFlightBatch } from './batches.ts';
 import { type BinaryReader, type BinaryWriter, corrupt } from './binary.ts';
-import { INT_SHIFT, REFERENCES } from './book/order-pool.ts';
+import { LIFE_INT_SHIFT, REFERENCES } from './book/order-pool.ts';
 import type { EngineState, PendingWithdrawal } from './state.ts';
 import {
   MAKER,
@@ -89,7 +89,7 @@ export function readTrades(input: BinaryReader, { trades, pool }: EngineState, i
     for (const slot of [TAKER, MAKER]) {
       const id = idAt(ids, input.uint32());
       trades.ints[at + slot] = id;
-      pool.ints[(id << INT_SHIFT) + REFERENCES]!++;
+      pool.lifeInts[(id << LIFE_INT_SHIFT) + REFERENCES]!++;
     }
     trades.ints[at + TRADE_FLAGS] = input.byte();
     for (const slot of TRADE_INTS) trades.ints[at + slot] = input.uint32();

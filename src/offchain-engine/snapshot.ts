@@ -151,7 +151,7 @@ function* encodeTables(
   for (const id of triggered) out.uint32(orders.positionOf(id));
   writeBatches(out, batches, earlierCuts);
   core.lanes.takeBack(lanes);
-  core.pool.takeBack(orders.ints.buffer as ArrayBuffer);
+  core.pool.takeBack(orders.records);
   return out.finish();
 }
 

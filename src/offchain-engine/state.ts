@@ -105,7 +105,7 @@ export class EngineState {
   readonly markets: MarketBook[] = [];
   readonly pool: OrderPool;
   readonly accounts = new Accounts();
-  readonly ledger = new Ledger();
+  readonly ledger = new Ledger(this.accounts);
   readonly lanes = new Lanes();
   readonly deadlines: Deadlines;
   readonly trades = new TradeLog();
@@ -144,9 +144,8 @@ export class EngineState {
   readonly sink = new EventSink();
   #priority = 0;
 
-  /** @param orders expected number of orders; the pool grows beyond it. */
-  constructor(orders = 1024) {
-    this.pool = new OrderPool(orders);
+  constructor() {
+    this.pool = new OrderPool();
     this.deadlines = new Deadlines(this.pool);
   }
 

@@ -1,12 +1,13 @@
 /** Stop orders of one market that wait for their trigger, per direction sorted by trigger price, then arrival. */
 import {
   FLAGS,
-  FLOAT_SHIFT,
   INT_SHIFT,
+  LIFE_FLOAT_SHIFT,
   type OrderPool,
   PLACED_AT,
   STOP_AT_OR_ABOVE,
   stopDirectionOf,
+  TERM_INT_SHIFT,
   TRIGGER_PRICE,
 } from './book/order-pool.ts';
 
@@ -39,15 +40,17 @@ export class StopBook {
 
   /** Takes out the ids that trades between `low` and `high` trigger, in order of arrival. */
   takeTriggered(low: number, high: number): number[] {
-    const { ints, floats } = this.#pool;
-    const triggerOf = (id: number): number => ints[(id << INT_SHIFT) + TRIGGER_PRICE]!;
+    const { termInts, lifeFloats } = this.#pool;
+    const triggerOf = (id: number): number => termInts[(id << TERM_INT_SHIFT) + TRIGGER_PRICE]!;
     let reached = 0;
     while (reached < this.above.length && triggerOf(this.above[reached]!) <= high) reached++;
     let kept = this.below.length;
     while (kept > 0 && triggerOf(this.below[kept - 1]!) >= low) kept--;
     if (reached === 0 && kept === this.below.length) return [];
     const ids = [...this.above.splice(0, reached), ...this.below.splice(kept)];
-    return ids.sort((a, b) => floats[(a << FLOAT_SHIFT) + PLACED_AT]! - floats[(b << FLOAT_SHIFT) + PLACED_AT]!);
+    return ids.sort(
+      (a, b) => lifeFloats[(a << LIFE_FLOAT_SHIFT) + PLACED_AT]! - lifeFloats[(b << LIFE_FLOAT_SHIFT) + PLACED_AT]!,
+    );
   }
 
   #listOf(id: number): number[] {
@@ -56,16 +59,19 @@ export class StopBook {
   }
 
   #position(list: readonly number[], id: number): number {
-    const { ints, floats } = this.#pool;
-    const price = ints[(id << INT_SHIFT) + TRIGGER_PRICE]!;
-    const arrival = floats[(id << FLOAT_SHIFT) + PLACED_AT]!;
+    const { termInts, lifeFloats } = this.#pool;
+    const price = termInts[(id << TERM_INT_SHIFT) + TRIGGER_PRICE]!;
+    const arrival = lifeFloats[(id << LIFE_FLOAT_SHIFT) + PLACED_AT]!;
     let low = 0;
     let high = list.length;
     while (low < high) {
       const middle = (low + high) >>> 1;
       const other = list[middle]!;
-      const otherPrice = ints[(other << INT_SHIFT) + TRIGGER_PRICE]!;
-      if (otherPrice < price || (otherPrice === price && floats[(other << FLOAT_SHIFT) + PLACED_AT]! < arrival))
+      const otherPrice = termInts[(other << TERM_INT_SHIFT) + TRIGGER_PRICE]!;
+      if (
+        otherPrice < price ||
+        (otherPrice === price && lifeFloats[(other << LIFE_FLOAT_SHIFT) + PLACED_AT]! < arrival)
+      )
         low = middle + 1;
       else high = middle;
     }

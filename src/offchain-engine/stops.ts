@@ -9,6 +9,7 @@ import {
   FLOAT_SHIFT,
   FOK,
   INT_SHIFT,
+  LIFE_INT_SHIFT,
   MARKET,
   PRICE,
   preventionOf,
@@ -55,7 +56,7 @@ function runStop(state: EngineState, id: number): void {
   const { ints, floats } = state.pool;
   const at = id << INT_SHIFT;
   const market = state.markets[ints[at + MARKET]!]!;
-  ints[at + STATE] = STATE_MATCHING;
+  state.pool.lifeInts[(id << LIFE_INT_SHIFT) + STATE] = STATE_MATCHING;
   state.sink.write(TRIGGERED, id, 0, 0);
   const flags = ints[at + FLAGS]!;
   const left = floats[(id << FLOAT_SHIFT) + REMAINING]!;

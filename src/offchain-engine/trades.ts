@@ -8,7 +8,7 @@
  * A record names its two orders by pool id, and each order counts the records that name it, so that its terms are still
  * there whenever the batch's content is asked for. A voided record names its orders no more.
  */
-import { INT_SHIFT, type OrderPool, REFERENCES, STATE, STATE_DONE } from './book/order-pool.ts';
+import { LIFE_INT_SHIFT, type OrderPool, REFERENCES, STATE, STATE_DONE } from './book/order-pool.ts';
 
 /** Int32 slots of a record. */
 export const TAKER = 0;
@@ -90,8 +90,8 @@ export class TradeLog {
 
 /** One trade fewer names the order; the last one releases the record of an order that is done. */
 function dropReference(id: number, pool: OrderPool): void {
-  const at = id << INT_SHIFT;
-  const left = pool.ints[at + REFERENCES]! - 1;
-  pool.ints[at + REFERENCES] = left;
-  if (left === 0 && pool.ints[at + STATE] === STATE_DONE) pool.release(id);
+  const lifeAt = id << LIFE_INT_SHIFT;
+  const left = pool.lifeInts[lifeAt + REFERENCES]! - 1;
+  pool.lifeInts[lifeAt + REFERENCES] = left;
+  if (left === 0 && pool.lifeInts[lifeAt + STATE] === STATE_DONE) pool.release(id);
 }

@@ -1,10 +1,17 @@
 import assert from 'node:assert/strict';
 import type { TimestampSeconds } from '../../src/domain/units.ts';
 import { Accounts, DROPPED_SEQUENCE } from '../../src/offchain-engine/accounts.ts';
-import { INT_SHIFT, LANE_SLOT, OrderPool } from '../../src/offchain-engine/book/order-pool.ts';
+import { LANE_SLOT, LIFE_INT_SHIFT, OrderPool } from '../../src/offchain-engine/book/order-pool.ts';
+import { DIGEST_WORDS, writeDigest } from '../../src/offchain-engine/digest-words.ts';
 import { Lanes } from '../../src/offchain-engine/lanes.ts';
 import { decodeSnapshot, encodeSnapshot, stateHash } from '../../src/offchain-engine/snapshot.ts';
 import { ALICE, digest, Exchange, LIMITS, rejection } from './support/exchange.ts';
+
+function wordsOf(number: number): Int32Array {
+  const words = new Int32Array(DIGEST_WORDS);
+  writeDigest(words, 0, digest(number));
+  return words;
+}
 
 describe('lanes', () => {
   it('are found again however many there are, and follow their orders when the table grows', () => {
@@ -12,14 +19,16 @@ describe('lanes', () => {
     const pool = new OrderPool();
     for (let lane = 0; lane < 500; lane++) {
       const at = lanes.open(lane % 7, lane, pool);
-      lanes.use(at, lane, digest(lane));
+      lanes.use(at, lane, wordsOf(lane), 0);
       lanes.setOrder(at, pool.allocate());
-      pool.ints[(lanes.order(at) << INT_SHIFT) + LANE_SLOT] = at;
+      pool.lifeInts[(lanes.order(at) << LIFE_INT_SHIFT) + LANE_SLOT] = at;
     }
     for (let lane = 0; lane < 500; lane++) {
       const at = lanes.find(lane % 7, lane);
-      assert.deepEqual([lanes.sequence(at), lanes.digest(at)], [lane, digest(lane)]);
-      assert.equal(pool.ints[(lanes.order(at) << INT_SHIFT) + LANE_SLOT], at);
+      assert.equal(lanes.sequence(at), lane);
+      assert.ok(lanes.hasDigest(at, wordsOf(lane), 0));
+      assert.ok(!lanes.hasDigest(at, wordsOf(lane + 1), 0));
+      assert.equal(pool.lifeInts[(lanes.order(at) << LIFE_INT_SHIFT) + LANE_SLOT], at);
       assert.equal(lanes.find((lane + 1) % 7, lane), -1);
     }
   });
@@ -36,7 +45,7 @@ describe('lanes', () => {
       [3, 5, 1],
     ] as const) {
       const at = lanes.open(account, lane, pool);
-      lanes.use(at, sequence, digest(sequence));
+      lanes.use(at, sequence, wordsOf(sequence), 0);
       lanes.setOrder(at, live);
     }
     lanes.sweepIfDue(30, pool, accounts);

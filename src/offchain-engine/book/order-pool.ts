@@ -1,14 +1,20 @@
 /**
- * Every order the engine has to remember, as fixed records of 128 bytes in one buffer, addressed by a dense id.
+ * Every order the engine has to remember, addressed by a dense id, as fixed records in three tables, by when they are needed:
  *
- * The first 64 bytes (one cache line) hold what matching touches, the second what entry, expiry and settlement need.
+ *   queue   32 bytes   price, size, neighbours at the price, owner: what matching reads
+ *   life    64 bytes   state, lane, fee, neighbours in the account's list and the deadline wheel: what entry and end touch
+ *   terms   64 bytes   the rest of what was signed, and its digest: read when an event or a batch is made
+ *
  * An id is given out again once its order is done *and* no trade that is not final refers to it (`REFERENCES`), and not
  * before the next command: until then a released record keeps its content, so that the events of the command that released
  * it can still be read from it, also when the same command places an order.
  * Ids never leave the engine: they are not part of its state, and a snapshot renumbers them.
  */
+import type { Hash } from '../../domain/units.ts';
+import { readDigest } from '../digest-words.ts';
+import { RecordTable } from '../record-table.ts';
 
-/** Int32 slots of a record. */
+/** Int32 slots of the queue record. */
 export const PRICE = 0;
 /** Neighbours in the price level's queue; `NEXT` also links the free list. */
 export const NEXT = 1;
@@ -16,38 +22,49 @@ export const PREVIOUS = 2;
 export const ACCOUNT = 3;
 export const FLAGS = 4;
 export const MARKET = 5;
-/** Neighbours among the account's live orders, oldest first. */
-export const ACCOUNT_NEXT = 6;
-export const ACCOUNT_PREVIOUS = 7;
-export const LANE = 16;
+/** Float64 slot of the queue record (an integer below 2^53, as all of them). */
+export const REMAINING = 3;
+
+/** Int32 slots of the life record. */
+export const STATE = 0;
 /** Position of the lane's record in the lane table. */
-export const LANE_SLOT = 17;
-export const MAX_FEE_PPM = 18;
+export const LANE_SLOT = 1;
+export const MAX_FEE_PPM = 2;
 /** Trades that are not final and name this order. */
-export const REFERENCES = 19;
+export const REFERENCES = 3;
+/** Neighbours among the account's live orders, oldest first. */
+export const ACCOUNT_NEXT = 4;
+export const ACCOUNT_PREVIOUS = 5;
 /** Neighbours in the same deadline bucket. */
-export const DUE_NEXT = 20;
-export const DUE_PREVIOUS = 21;
-export const TRIGGER_PRICE = 22;
-export const STATE = 23;
-
-/** Float64 slots of a record (integers below 2^53). */
-export const REMAINING = 4;
-/** Journal sequence of the command that placed it: unique per order, and the order of arrival. */
-export const PLACED_AT = 5;
-export const SIZE = 6;
-export const FILLED = 7;
-export const ORDER_SEQUENCE = 12;
-/** Unix seconds. */
-export const EXPIRY = 13;
+export const DUE_NEXT = 6;
+export const DUE_PREVIOUS = 7;
+/** Float64 slots of the life record. */
+export const FILLED = 4;
 /** Unix seconds at which it must be looked at: the expiry, or the end of the session key that signed it if sooner. */
-export const DUE = 14;
+export const DUE = 5;
 /** Rises with every order that comes to rest: time priority at its price. An order that keeps a replaced one's place has its. */
-export const PRIORITY = 15;
+export const PRIORITY = 6;
+/** Journal sequence of the command that placed it: unique per order, and the order of arrival. */
+export const PLACED_AT = 7;
 
-/** Int32 and Float64 slots per record, as shifts. */
-export const INT_SHIFT = 5;
-export const FLOAT_SHIFT = 4;
+/** Int32 slots of the terms record. */
+export const LANE = 0;
+export const TRIGGER_PRICE = 1;
+/** First of eight: the digest's bytes as they are. */
+export const DIGEST = 8;
+/** Float64 slots of the terms record. */
+export const SIZE = 1;
+export const ORDER_SEQUENCE = 2;
+/** Unix seconds. */
+export const EXPIRY = 3;
+
+/** Int32 and Float64 slots per record, as shifts: of the queue, life and terms tables. */
+export const INT_SHIFT = 3;
+export const FLOAT_SHIFT = 2;
+export const LIFE_INT_SHIFT = 4;
+export const LIFE_FLOAT_SHIFT = 3;
+export const TERM_INT_SHIFT = 4;
+export const TERM_FLOAT_SHIFT = 3;
 
 /** Sides as integers. */
 export const BUY = 0;
@@ -91,17 +108,26 @@ export const STATE_STOP = 3;
 export const STATE_TRIGGERED = 4;
 export const STATE_DONE = 5;
 
+/** Record sizes in bytes, as shifts. */
+const QUEUE_SHIFT = 5;
+const LIFE_SHIFT = 6;
+const TERM_SHIFT = 6;
+
 export class OrderPool {
   ints: Int32Array;
   floats: Float64Array;
-  /** By id. */
-  readonly digests: string[] = [''];
+  lifeInts: Int32Array;
+  lifeFloats: Float64Array;
+  termInts: Int32Array;
+  termFloats: Float64Array;
   /** Session keys that signed, by id; orders without FLAG_SESSION_KEY were signed or registered by their owners. */
   readonly signers = new Map<number, string>();
   /** Ids given out and not released. */
   used = 0;
-  #bytes: Uint8Array;
-  #spare: ArrayBuffer | undefined;
+  readonly #queue: RecordTable;
+  readonly #life: RecordTable;
+  readonly #terms: RecordTable;
+  #spare: OrderRecords | undefined;
   #capacity: number;
   /** Ids above this were never given out. Id 0 means "none". */
   #highest = 0;
@@ -110,17 +136,24 @@ export class OrderPool {
   #released = 0;
   #releasedLast = 0;
 
-  constructor(capacity = 1024) {
+  /** @param capacity a power of two */
+  constructor(capacity = 256) {
     this.#capacity = capacity;
-    const buffer = new ArrayBuffer(capacity << 7);
-    this.ints = new Int32Array(buffer);
-    this.floats = new Float64Array(buffer);
-    this.#bytes = new Uint8Array(buffer);
+    this.#queue = new RecordTable(QUEUE_SHIFT, capacity);
+    this.#life = new RecordTable(LIFE_SHIFT, capacity);
+    this.#terms = new RecordTable(TERM_SHIFT, capacity);
+    this.ints = this.#queue.ints;
+    this.floats = this.#queue.floats;
+    this.lifeInts = this.#life.ints;
+    this.lifeFloats = this.#life.floats;
+    this.termInts = this.#terms.ints;
+    this.termFloats = this.#terms.floats;
   }
 
   /** Ids in use, ascending. */
   *ids(): Generator<number> {
-    for (let id = 1; id <= this.#highest; id++) if (this.ints[(id << INT_SHIFT) + STATE] !== STATE_FREE) yield id;
+    for (let id = 1; id <= this.#highest; id++)
+      if (this.lifeInts[(id << LIFE_INT_SHIFT) + STATE] !== STATE_FREE) yield id;
   }
 
   /** A new command begins: what the one before released may be given out again. */
@@ -131,7 +164,7 @@ export class OrderPool {
     this.#released = 0;
   }
 
-  /** A record of undefined content. Views may change: reread `ints` and `floats` afterwards. */
+  /** A record of undefined content. Views may change: reread them afterwards. */
   allocate(): number {
     this.used++;
     const reused = this.#free;
@@ -148,34 +181,65 @@ export class OrderPool {
     this.used--;
     const at = id << INT_SHIFT;
     if ((this.ints[at + FLAGS]! & FLAG_SESSION_KEY) !== 0) this.signers.delete(id);
-    this.ints[at + STATE] = STATE_FREE;
+    this.lifeInts[(id << LIFE_INT_SHIFT) + STATE] = STATE_FREE;
     if (this.#released === 0) this.#releasedLast = id;
     this.ints[at + NEXT] = this.#released;
     this.#released = id;
   }
 
-  /** The records of all ids given out so far, as they are now; the buffer may be longer. */
-  copy(): ArrayBuffer {
-    const used = this.#bytes.subarray(0, (this.#highest + 1) << 7);
+  /** EIP-712 digest of the order, its public id. */
+  digest(id: number): Hash {
+    return readDigest(this.termInts, (id << TERM_INT_SHIFT) + DIGEST);
+  }
+
+  /** The records of all ids given out so far, as they are now. */
+  copy(): OrderRecords {
     const spare = this.#spare;
     this.#spare = undefined;
-    const buffer = spare !== undefined && spare.byteLength >= used.length ? spare : new ArrayBuffer(this.#bytes.length);
-    new Uint8Array(buffer).set(used);
-    return buffer;
+    const ids = this.#highest + 1;
+    const copy = spare !== undefined && spare.capacity >= ids ? spare : new OrderRecords(this.#capacity);
+    copy.ints.set(this.ints.subarray(0, ids << INT_SHIFT));
+    copy.lifeInts.set(this.lifeInts.subarray(0, ids << LIFE_INT_SHIFT));
+    copy.termInts.set(this.termInts.subarray(0, ids << TERM_INT_SHIFT));
+    return copy;
   }
 
   /** Takes a copy back that nobody reads any more, for the next one: fresh memory costs more than copying into it. */
-  takeBack(copy: ArrayBuffer): void {
+  takeBack(copy: OrderRecords): void {
     this.#spare = copy;
   }
 
   #grow(): void {
     this.#capacity *= 2;
-    const buffer = new ArrayBuffer(this.#capacity << 7);
-    const bytes = new Uint8Array(buffer);
-    bytes.set(this.#bytes);
-    this.#bytes = bytes;
-    this.ints = new Int32Array(buffer);
-    this.floats = new Float64Array(buffer);
+    this.#queue.reserve(this.#capacity);
+    this.#life.reserve(this.#capacity);
+    this.#terms.reserve(this.#capacity);
+    this.ints = this.#queue.ints;
+    this.floats = this.#queue.floats;
+    this.lifeInts = this.#life.ints;
+    this.lifeFloats = this.#life.floats;
+    this.termInts = this.#terms.ints;
+    this.termFloats = this.#terms.floats;
+  }
+}
+
+/** A pool's records as they were. */
+export class OrderRecords {
+  readonly ints: Int32Array;
+  readonly floats: Float64Array;
+  readonly lifeInts: Int32Array;
+  readonly lifeFloats: Float64Array;
+  readonly termInts: Int32Array;
+  readonly termFloats: Float64Array;
+  readonly capacity: number;
+
+  constructor(capacity: number) {
+    this.capacity = capacity;
+    this.ints = new Int32Array(capacity << INT_SHIFT);
+    this.floats = new Float64Array(this.ints.buffer);
+    this.lifeInts = new Int32Array(capacity << LIFE_INT_SHIFT);
+    this.lifeFloats = new Float64Array(this.lifeInts.buffer);
+    this.termInts = new Int32Array(capacity << TERM_INT_SHIFT);
+    this.termFloats = new Float64Array(this.termInts.buffer);
   }
 }

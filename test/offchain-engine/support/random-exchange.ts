@@ -6,7 +6,13 @@ import type { OrderKey } from '../../../src/domain/orders.ts';
 import type { Address, PriceTicks, Quanta, TimestampMs, TimestampSeconds } from '../../../src/domain/units.ts';
 import { feeOf } from '../../../src/domain/units.ts';
 import { toSealedBatch } from '../../../src/offchain-engine/batches.ts';
-import { INT_SHIFT, MAX_FEE_PPM, REFERENCES, STATE, STATE_DONE } from '../../../src/offchain-engine/book/order-pool.ts';
+import {
+  LIFE_INT_SHIFT,
+  MAX_FEE_PPM,
+  REFERENCES,
+  STATE,
+  STATE_DONE,
+} from '../../../src/offchain-engine/book/order-pool.ts';
 import type { Engine } from '../../../src/offchain-engine/engine.ts';
 import { ALICE, all, BASE, BOB, CAROL, contentOf, Exchange, keyOf, LOT, only, QUOTE, TICK } from './exchange.ts';
 
@@ -342,9 +348,9 @@ function assertConserved(life: Life, asset: number): void {
 function assertRecordsReleased({ core }: Engine): void {
   let references = 0;
   for (const id of core.pool.ids()) {
-    const held = core.pool.ints[(id << INT_SHIFT) + REFERENCES]!;
+    const held = core.pool.lifeInts[(id << LIFE_INT_SHIFT) + REFERENCES]!;
     assert.ok(
-      held > 0 || core.pool.ints[(id << INT_SHIFT) + STATE] !== STATE_DONE,
+      held > 0 || core.pool.lifeInts[(id << LIFE_INT_SHIFT) + STATE] !== STATE_DONE,
       `order record ${id} is held by nothing`,
     );
     references += held;
@@ -367,7 +373,7 @@ function assertLocks(engine: Engine): void {
     const needed = [0, 0];
     for (const { side, remaining, price, lane } of engine.liveOrders(owner)) {
       const slot = engine.core.lanes.find(engine.core.accounts.find(owner), lane);
-      const maxFeePpm = engine.core.pool.ints[(engine.core.lanes.order(slot) << INT_SHIFT) + MAX_FEE_PPM]!;
+      const maxFeePpm = engine.core.pool.lifeInts[(engine.core.lanes.order(slot) << LIFE_INT_SHIFT) + MAX_FEE_PPM]!;
       const notional = remaining * price * TICK;
       if (side === 'sell') needed[BASE]! += remaining * LOT;
       else needed[QUOTE]! += notional + feeOf(notional as Quanta, maxFeePpm as never);
