@@ -6,7 +6,28 @@ import type { EngineEvent } from '../src/domain/events.ts';
 import type { NewOrder } from '../src/domain/orders.ts';
 import type { Address, ChainEventSequence, Hash, JournalSequence, TimestampMs } from '../src/domain/units.ts';
 import { Book } from '../src/offchain-engine/book/book.ts';
-import { FLAGS, FLOAT_SHIFT, INT_SHIFT, OrderPool, PRICE, REMAINING } from '../src/offchain-engine/book/order-pool.ts';
+import { CANCEL_NEWEST, FLAGS, FLOAT_SHIFT, GTC, INT_SHIFT, IOC as IOC_ORDER, OrderPool, PRICE, packFlags, REMAINING, STOP_NONE } from '../src/offchain-engine/book/order-pool.ts';
+import {
+  CANCEL as CANCEL_ORDER,
+  COMMAND_FLOAT_SHIFT,
+  COMMAND_INT_SHIFT,
+  COMMAND_SEQUENCE,
+  CommandRecords,
+  KIND,
+  OF_ACCOUNT,
+  OF_SEQUENCE,
+  ORDER_DIGEST,
+  ORDER_EXPIRY,
+  ORDER_FLAGS,
+  ORDER_LANE,
+  ORDER_MARKET,
+  ORDER_MAX_FEE_PPM,
+  ORDER_PRICE,
+  ORDER_SIZE,
+  PLACE,
+  TIME_MS,
+} from '../src/offchain-engine/command-records.ts';
+import { DIGEST_WORDS } from '../src/offchain-engine/digest-words.ts';
 import { Engine } from '../src/offchain-engine/engine.ts';
 import { CANCEL, type Flow, HASH_START, IOC, mix } from './flow.ts';
 
@@ -103,6 +124,8 @@ const START_MS = 1_700_000_000_000;
 const DEPLOYED_MS = START_MS - 3_600_000;
 const IN_FLIGHT = 4;
 const USERS = 1_000;
+/** More than are prepared at a time. */
+const RECORDS = 256;
 
 /** Account, lane and sequence of each order, by flow id. */
 export type Lanes = {
@@ -204,6 +227,7 @@ export class EngineRunner implements Runner {
   readonly #lanes: Lanes;
   readonly #rendering: boolean;
   readonly #addresses = Array.from({ length: USERS * 2 + 1 }, (_, account) => address(account));
+  readonly #records = new CommandRecords(RECORDS);
   #commands: SequencedCommand[] = [];
   #prepared = 0;
   #sequence = 0;
@@ -221,9 +245,12 @@ export class EngineRunner implements Runner {
   }
 
   prepare(from: number, to: number): void {
-    this.#commands = [];
     this.#prepared = from;
-    for (let index = from; index < to; index++) this.#commands.push(this.#command(index));
+    if (this.#rendering) this.#commands = [];
+    for (let index = from; index < to; index++) {
+      if (this.#rendering) this.#commands.push(this.#command(index));
+      else this.#writeRecord(index - from, index);
+    }
   }
 
   play(from: number, to: number): void {
@@ -231,10 +258,15 @@ export class EngineRunner implements Runner {
     const { trades } = engine.core;
     for (let index = from; index < to; index++) {
       // Seals and settlements in between take sequences of their own.
-      const prepared = this.#commands[index - this.#prepared]! as { sequence: number } & SequencedCommand;
-      prepared.sequence = ++this.#sequence as JournalSequence;
-      if (this.#rendering) this.#note(engine.apply(prepared).events);
-      else engine.execute(prepared);
+      const at = index - this.#prepared;
+      if (this.#rendering) {
+        const prepared = this.#commands[at]! as { sequence: number } & SequencedCommand;
+        prepared.sequence = ++this.#sequence as JournalSequence;
+        this.#note(engine.apply(prepared).events);
+      } else {
+        this.#records.floats[(at << COMMAND_FLOAT_SHIFT) + COMMAND_SEQUENCE] = ++this.#sequence;
+        engine.executeRecord(this.#records, at);
+      }
       if (trades.count >= BATCH_TRADES_MAX) this.#settleBatches(index);
     }
   }
@@ -242,6 +274,33 @@ export class EngineRunner implements Runner {
   outcome(): Outcome {
     const trades = this.engine.core.nextTradeId - 1;
     return this.#rendering ? { trades, volume: this.#volume, hash: this.#hash >>> 0 } : { trades };
+  }
+
+  /** What decoding a journal row gives for `#command`. */
+  #writeRecord(record: number, index: number): void {
+    const { types, sides, ids, prices, sizes } = this.#flow;
+    const { accountOf, laneOf, sequenceOf } = this.#lanes;
+    const { ints, floats, signers } = this.#records;
+    const at = record << COMMAND_INT_SHIFT;
+    const floatAt = record << COMMAND_FLOAT_SHIFT;
+    const id = ids[index]!;
+    floats[floatAt + TIME_MS] = START_MS + index;
+    ints[at + OF_ACCOUNT] = accountOf[id]!;
+    ints[at + ORDER_LANE] = laneOf[id]!;
+    floats[floatAt + OF_SEQUENCE] = sequenceOf[id]!;
+    if (types[index] === CANCEL) {
+      ints[at + KIND] = CANCEL_ORDER;
+      return;
+    }
+    ints[at + KIND] = PLACE;
+    ints[at + ORDER_FLAGS] = packFlags(sides[index]!, types[index] === IOC ? IOC_ORDER : GTC, false, CANCEL_NEWEST, STOP_NONE);
+    ints[at + ORDER_MARKET] = 0;
+    ints[at + ORDER_MAX_FEE_PPM] = 1_000;
+    floats[floatAt + ORDER_SIZE] = sizes[index]!;
+    floats[floatAt + ORDER_PRICE] = prices[index]!;
+    floats[floatAt + ORDER_EXPIRY] = START_MS / 1000 + 86_400;
+    signers[record] = '';
+    for (let word = 0; word < DIGEST_WORDS; word++) ints[at + ORDER_DIGEST + word] = Math.imul(id + word, 0x9e3779b1);
   }
 
   #command(index: number): SequencedCommand {

@@ -10,11 +10,10 @@
  * order's terms never change, so that its content (`toSealedBatch`: orders sorted, trades naming them) can be made at any
  * time and is the same every time. Sealing itself is a short scan.
  */
+import * as batchTerms from '../domain/batches.ts';
 import {
-  BATCH_TRADES_MAX,
   type BatchOrder,
   type SealedBatch,
-  SKIP_REASONS,
   type SkipReason,
   type SkipReasonCode,
   withdrawalsBeside,
@@ -29,7 +28,18 @@ import type {
   PriceTicks,
   TimestampSeconds,
 } from '../domain/units.ts';
-import {
+import * as orders from './book/order-pool.ts';
+import { timeInForceOf } from './book/order-pool.ts';
+import * as codes from './codes.ts';
+import * as sinkRecords from './event-sink.ts';
+import { postingsOf, remedyDeficits, settleTrade, voidTrade } from './reversals.ts';
+import type { EngineState, PendingWithdrawal } from './state.ts';
+import * as tradeLog from './trades.ts';
+import { executeWithdrawal, failDelivery, failPendingWithdrawals } from './withdrawals.ts';
+
+// As constants of this module they are literals in its machine code: see engine.ts.
+const { BATCH_TRADES_MAX, SKIP_REASONS } = batchTerms;
+const {
   ACCOUNT,
   EXPIRY,
   FLAG_POST_ONLY,
@@ -48,13 +58,10 @@ import {
   SIZE,
   TERM_FLOAT_SHIFT,
   TERM_INT_SHIFT,
-  timeInForceOf,
-} from './book/order-pool.ts';
-import { SIDES, TIMES_IN_FORCE } from './codes.ts';
-import { SEALED } from './event-sink.ts';
-import { postingsOf, remedyDeficits, settleTrade, voidTrade } from './reversals.ts';
-import type { EngineState, PendingWithdrawal } from './state.ts';
-import {
+} = orders;
+const { SIDES, TIMES_IN_FORCE } = codes;
+const { SEALED } = sinkRecords;
+const {
   MAKER,
   MAKER_FEE_PPM,
   TAKER,
@@ -66,8 +73,7 @@ import {
   TRADE_SIZE,
   TRADE_STARTS_RUN,
   TRADE_VOIDED,
-} from './trades.ts';
-import { executeWithdrawal, failDelivery, failPendingWithdrawals } from './withdrawals.ts';
+} = tradeLog;
 
 export type InFlightBatch = {
   readonly batchId: number;

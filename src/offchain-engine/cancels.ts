@@ -1,6 +1,15 @@
 /** Ends of orders other than by trading: asked for, by the dead man's switch, or because their time is up. */
 import type { RejectReason } from '../domain/reasons.ts';
-import {
+import * as orders from './book/order-pool.ts';
+import { cancellation } from './codes.ts';
+import * as sinkRecords from './event-sink.ts';
+import { endLiveOrder, liveOrdersOf } from './live-orders.ts';
+import { lockedFor } from './lock.ts';
+import { findLiveOrder } from './order-entry.ts';
+import type { EngineState } from './state.ts';
+
+// As constants of this module they are literals in its machine code: see engine.ts.
+const {
   DUE,
   EXPIRY,
   FLAG_SIDE,
@@ -18,13 +27,8 @@ import {
   STATE,
   STATE_RESTING,
   TERM_FLOAT_SHIFT,
-} from './book/order-pool.ts';
-import { cancellation } from './codes.ts';
-import { REDUCED, STATUS_CANCELLED, STATUS_EXPIRED } from './event-sink.ts';
-import { endLiveOrder, liveOrdersOf } from './live-orders.ts';
-import { lockedFor } from './lock.ts';
-import { findLiveOrder } from './order-entry.ts';
-import type { EngineState } from './state.ts';
+} = orders;
+const { REDUCED, STATUS_CANCELLED, STATUS_EXPIRED } = sinkRecords;
 
 const REQUESTED = cancellation('requested');
 const EXPIRED = cancellation('expired');

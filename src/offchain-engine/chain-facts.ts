@@ -4,34 +4,27 @@
  */
 import type { ChainCommand } from '../domain/commands.ts';
 import type { Address, ChainEventSequence, Quanta } from '../domain/units.ts';
-import {
-  CANCELLED_BEFORE,
-  FEE_ACCOUNT,
-  SESSION_KEYS_PER_ACCOUNT_MAX,
-  type SessionKey,
-  sessionKeyAllows,
-} from './accounts.ts';
+import * as accountTable from './accounts.ts';
+import { type SessionKey, sessionKeyAllows } from './accounts.ts';
 import { finishBatch, refreshUnsettled } from './batches.ts';
-import {
-  DUE,
-  EXPIRY,
-  INT_SHIFT,
-  LIFE_FLOAT_SHIFT,
-  MARKET,
-  ORDER_SEQUENCE,
-  TERM_FLOAT_SHIFT,
-} from './book/order-pool.ts';
+import * as orders from './book/order-pool.ts';
 import { cancelWhere } from './cancels.ts';
 import { cancellation } from './codes.ts';
-import { STATUS_CANCELLED, VOLUME } from './event-sink.ts';
+import * as sinkRecords from './event-sink.ts';
 import { applyFees } from './fees.ts';
 import { refreeze, thaw } from './freezing.ts';
-import { AVAILABLE, SETTLED } from './ledger.ts';
+import * as balances from './ledger.ts';
 import { byArrival, endLiveOrder, liveOrdersOf } from './live-orders.ts';
 import { takeLandedCut } from './reseal.ts';
 import { noteShortfall, remedyDeficits } from './reversals.ts';
 import { type EngineState, MarketBook } from './state.ts';
 import { failPendingWithdrawals } from './withdrawals.ts';
+
+// As constants of this module they are literals in its machine code: see engine.ts.
+const { CANCELLED_BEFORE, FEE_ACCOUNT, SESSION_KEYS_PER_ACCOUNT_MAX } = accountTable;
+const { DUE, EXPIRY, INT_SHIFT, LIFE_FLOAT_SHIFT, MARKET, ORDER_SEQUENCE, TERM_FLOAT_SHIFT } = orders;
+const { STATUS_CANCELLED, VOLUME } = sinkRecords;
+const { AVAILABLE, SETTLED } = balances;
 
 const CANCELLED_ON_CHAIN = cancellation('cancelled_on_chain');
 const EXIT_REQUESTED = cancellation('exit_requested');

@@ -1,7 +1,12 @@
 /** The words of the domain as small integers, for the hot path; the tables are the domain's own, in its order. */
 import type { SelfTradePrevention, Side, StopTrigger, TimeInForce } from '../domain/orders.ts';
-import { CANCEL_REASONS, type CancelReason, REJECT_REASONS, type RejectReason } from '../domain/reasons.ts';
-import { STOP_AT_OR_ABOVE, STOP_AT_OR_BELOW, STOP_NONE } from './book/order-pool.ts';
+import type { CancelReason, RejectReason } from '../domain/reasons.ts';
+import * as reasons from '../domain/reasons.ts';
+import * as orders from './book/order-pool.ts';
+
+// As constants of this module they are literals in its machine code: see engine.ts.
+const { CANCEL_REASONS, REJECT_REASONS } = reasons;
+const { STOP_AT_OR_ABOVE, STOP_AT_OR_BELOW, STOP_NONE } = orders;
 
 export const SIDES: readonly Side[] = ['buy', 'sell'];
 export const TIMES_IN_FORCE: readonly TimeInForce[] = ['gtc', 'ioc', 'fok', 'gtd'];

@@ -7,12 +7,17 @@
  */
 import type { Command, SequencedCommand } from '../domain/commands.ts';
 import type { NewOrder, OrderKey, StopTrigger } from '../domain/orders.ts';
-import { LANE_MAX } from '../domain/units.ts';
+import * as units from '../domain/units.ts';
 import type { Accounts } from './accounts.ts';
 import { packFlags } from './book/order-pool.ts';
-import { PREVENTIONS, SIDES, stopDirection, TIMES_IN_FORCE } from './codes.ts';
+import * as codes from './codes.ts';
+import { stopDirection } from './codes.ts';
 import { writeDigest } from './digest-words.ts';
 import { RecordTable } from './record-table.ts';
+
+// As constants of this module they are literals in its machine code: see engine.ts.
+const { LANE_MAX } = units;
+const { PREVENTIONS, SIDES, TIMES_IN_FORCE } = codes;
 
 /** Int32 slots of a record. */
 export const KIND = 0;

@@ -3,7 +3,11 @@
  * 64 seconds over 48 days, longer than an order may live, so that entry and removal cost the same whatever rests.
  */
 import { BitLadder } from './book/bit-ladder.ts';
-import { DUE, DUE_NEXT, DUE_PREVIOUS, LIFE_FLOAT_SHIFT, LIFE_INT_SHIFT, type OrderPool } from './book/order-pool.ts';
+import type { OrderPool } from './book/order-pool.ts';
+import * as orders from './book/order-pool.ts';
+
+// As constants of this module they are literals in its machine code: see engine.ts.
+const { DUE, DUE_NEXT, DUE_PREVIOUS, LIFE_FLOAT_SHIFT, LIFE_INT_SHIFT } = orders;
 
 const BUCKETS = 65_536;
 const BUCKET_SECONDS = 64;

@@ -25,7 +25,21 @@ import type {
   TimestampMs,
 } from '../domain/units.ts';
 import { toSealedBatch } from './batches.ts';
-import {
+import * as orders from './book/order-pool.ts';
+import { fireDeadlines, firstDeadlineMs } from './cancels.ts';
+import * as codes from './codes.ts';
+import * as records from './command-records.ts';
+import { CommandRecords } from './command-records.ts';
+import { fireLeases, firstLeaseEndMs } from './disconnects.ts';
+import * as balances from './ledger.ts';
+import { liveOrdersOf } from './live-orders.ts';
+import { renderEvents } from './render-events.ts';
+import { applyByRules } from './rules.ts';
+import { EngineState } from './state.ts';
+import { hasRunnableStops, runTriggeredStops } from './stops.ts';
+
+// As constants of this module they are literals in its machine code: see engine.ts.
+const {
   ACCOUNT,
   BUY,
   FLAG_SIDE,
@@ -43,17 +57,10 @@ import {
   STATE_RESTING,
   TERM_FLOAT_SHIFT,
   TERM_INT_SHIFT,
-} from './book/order-pool.ts';
-import { fireDeadlines, firstDeadlineMs } from './cancels.ts';
-import { SIDES } from './codes.ts';
-import { COMMAND_FLOAT_SHIFT, COMMAND_SEQUENCE, CommandRecords, TIME_MS } from './command-records.ts';
-import { fireLeases, firstLeaseEndMs } from './disconnects.ts';
-import { AVAILABLE, LOCKED, PENDING_WITHDRAWAL, SETTLED, UNSETTLED_IN, UNSETTLED_OUT } from './ledger.ts';
-import { liveOrdersOf } from './live-orders.ts';
-import { renderEvents } from './render-events.ts';
-import { applyByRules } from './rules.ts';
-import { EngineState } from './state.ts';
-import { hasRunnableStops, runTriggeredStops } from './stops.ts';
+} = orders;
+const { SIDES } = codes;
+const { COMMAND_FLOAT_SHIFT, COMMAND_SEQUENCE, TIME_MS } = records;
+const { AVAILABLE, LOCKED, PENDING_WITHDRAWAL, SETTLED, UNSETTLED_IN, UNSETTLED_OUT } = balances;
 
 /** A live order as seen from outside. */
 export type LiveOrder = OrderKey & {

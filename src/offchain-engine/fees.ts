@@ -3,9 +3,15 @@
  * `recordTrade`) than the order's signed one. What the operator set is kept apart from what applies, so that fees follow
  * the vault's maximum down and up again.
  */
-import { FEE_TIERS_MAX, type FeeTier, type MarketParameters, tierAt } from '../domain/markets.ts';
-import { FEE_PPM_MAX, type Ppm } from '../domain/units.ts';
+import * as marketTerms from '../domain/markets.ts';
+import { type FeeTier, type MarketParameters, tierAt } from '../domain/markets.ts';
+import type { Ppm } from '../domain/units.ts';
+import * as units from '../domain/units.ts';
 import type { EngineState, MarketBook } from './state.ts';
+
+// As constants of this module they are literals in its machine code: see engine.ts.
+const { FEE_TIERS_MAX } = marketTerms;
+const { FEE_PPM_MAX } = units;
 
 /** Fees for the account now: what it pays as taker and as maker, in parts per million of the notional. */
 export function feesOf(

@@ -9,11 +9,17 @@
  */
 import type { Quanta } from '../domain/units.ts';
 import type { InFlightBatch } from './batches.ts';
-import { FLAGS, FOK, INT_SHIFT, timeInForceOf } from './book/order-pool.ts';
-import { AVAILABLE, SETTLED } from './ledger.ts';
+import * as orders from './book/order-pool.ts';
+import { timeInForceOf } from './book/order-pool.ts';
+import * as balances from './ledger.ts';
 import { postingsOf, type TradePostings } from './reversals.ts';
 import type { EngineState } from './state.ts';
-import { TAKER, TRADE_INT_SHIFT } from './trades.ts';
+import * as tradeLog from './trades.ts';
+
+// As constants of this module they are literals in its machine code: see engine.ts.
+const { FLAGS, FOK, INT_SHIFT } = orders;
+const { AVAILABLE, SETTLED } = balances;
+const { TAKER, TRADE_INT_SHIFT } = tradeLog;
 
 /** By account × 65,536 + asset: quanta. */
 export type Frozen = ReadonlyMap<number, number>;

@@ -9,10 +9,16 @@
  * snapshot agree on them.
  */
 import type { Hash } from '../domain/units.ts';
-import { type Accounts, DROPPED_SEQUENCE } from './accounts.ts';
-import { LANE_SLOT, LIFE_INT_SHIFT, type OrderPool } from './book/order-pool.ts';
+import type { Accounts } from './accounts.ts';
+import * as accountTable from './accounts.ts';
+import type { OrderPool } from './book/order-pool.ts';
+import * as orders from './book/order-pool.ts';
 import { copyDigest, readDigest, sameDigest } from './digest-words.ts';
 import { RecordTable } from './record-table.ts';
+
+// As constants of this module they are literals in its machine code: see engine.ts.
+const { DROPPED_SEQUENCE } = accountTable;
+const { LANE_SLOT, LIFE_INT_SHIFT } = orders;
 
 /** Fewest lanes at which a sweep is tried. */
 export const LANE_SWEEP_MIN = 65_536;

@@ -8,8 +8,12 @@
  * no figure is negative, save `available` of an account in deficit (a void or an exit took what had been spent already).
  */
 
-import { ACCOUNT_INT_SHIFT, type Accounts, NEAR_BALANCES } from './accounts.ts';
+import type { Accounts } from './accounts.ts';
+import * as accountTable from './accounts.ts';
 import { RecordTable } from './record-table.ts';
+
+// As constants of this module they are literals in its machine code: see engine.ts.
+const { ACCOUNT_INT_SHIFT, NEAR_BALANCES } = accountTable;
 
 /** Float64 slots of a balance record. */
 export const AVAILABLE = 0;

@@ -1,6 +1,13 @@
 /** Entry and end of live orders (resting, or stops that wait): lane, account list, deadline and lock always together. */
-import { ACCOUNT_INT_SHIFT, FIRST_ORDER, LAST_ORDER, OPEN_ORDERS } from './accounts.ts';
-import {
+import * as accountTable from './accounts.ts';
+import * as orders from './book/order-pool.ts';
+import * as sinkRecords from './event-sink.ts';
+import { lockedFor } from './lock.ts';
+import type { EngineState, MarketBook } from './state.ts';
+
+// As constants of this module they are literals in its machine code: see engine.ts.
+const { ACCOUNT_INT_SHIFT, FIRST_ORDER, LAST_ORDER, OPEN_ORDERS } = accountTable;
+const {
   ACCOUNT,
   ACCOUNT_NEXT,
   ACCOUNT_PREVIOUS,
@@ -24,10 +31,8 @@ import {
   STATE_RESTING,
   STATE_STOP,
   STATE_TRIGGERED,
-} from './book/order-pool.ts';
-import { DONE } from './event-sink.ts';
-import { lockedFor } from './lock.ts';
-import type { EngineState, MarketBook } from './state.ts';
+} = orders;
+const { DONE } = sinkRecords;
 
 /** Registers a live order with its lane, its account and the deadline wheel. STATE is set by the caller. */
 export function linkOrder(state: EngineState, id: number): void {

@@ -1,7 +1,10 @@
 /** What an order keeps locked, and which asset: a function of its terms and what is left, so that nothing is stored twice. */
 import { feeOf, type Ppm, type Quanta } from '../domain/units.ts';
-import { SELL } from './book/order-pool.ts';
+import * as orders from './book/order-pool.ts';
 import type { MarketBook } from './state.ts';
+
+// As constants of this module they are literals in its machine code: see engine.ts.
+const { SELL } = orders;
 
 /**
  * Quanta locked for `lots` left: base for a sell; for a buy the notional at its limit plus the signed maximum fee on it,

@@ -6,10 +6,24 @@
  * A run ends after `BATCH_TRADES_MAX` trades: then all fills of an order fit one batch, which an IOC or FOK needs; whatever
  * is left of the taker is cancelled (`too_many_trades`), since resting it would cross the book.
  */
-import { BATCH_TRADES_MAX } from '../domain/batches.ts';
+import * as batchTerms from '../domain/batches.ts';
 import { feeOf, type Ppm, type Quanta } from '../domain/units.ts';
-import { FEE_ACCOUNT } from './accounts.ts';
-import {
+import * as accountTable from './accounts.ts';
+import * as orders from './book/order-pool.ts';
+import { preventionOf, timeInForceOf } from './book/order-pool.ts';
+import { cancellation } from './codes.ts';
+import * as sinkRecords from './event-sink.ts';
+import { feesOf } from './fees.ts';
+import * as balances from './ledger.ts';
+import { closeOrder, endLiveOrder, linkOrder, releaseLock, unlinkOrder } from './live-orders.ts';
+import { lockedFor } from './lock.ts';
+import type { EngineState, MarketBook } from './state.ts';
+import * as tradeLog from './trades.ts';
+
+// As constants of this module they are literals in its machine code: see engine.ts.
+const { BATCH_TRADES_MAX } = batchTerms;
+const { FEE_ACCOUNT } = accountTable;
+const {
   ACCOUNT,
   BUY,
   CANCEL_BOTH,
@@ -28,23 +42,16 @@ import {
   NEXT,
   PRICE,
   PRIORITY,
-  preventionOf,
   REFERENCES,
   REMAINING,
   SELL,
   STATE,
   STATE_RESTING,
   STATE_TRIGGERED,
-  timeInForceOf,
-} from './book/order-pool.ts';
-import { cancellation } from './codes.ts';
-import { REDUCED, STATUS_CANCELLED, STATUS_FILLED, TRADED } from './event-sink.ts';
-import { feesOf } from './fees.ts';
-import { AVAILABLE, BALANCE_SHIFT, LOCKED, UNSETTLED_IN, UNSETTLED_OUT } from './ledger.ts';
-import { closeOrder, endLiveOrder, linkOrder, releaseLock, unlinkOrder } from './live-orders.ts';
-import { lockedFor } from './lock.ts';
-import type { EngineState, MarketBook } from './state.ts';
-import {
+} = orders;
+const { REDUCED, STATUS_CANCELLED, STATUS_FILLED, TRADED } = sinkRecords;
+const { AVAILABLE, BALANCE_SHIFT, LOCKED, UNSETTLED_IN, UNSETTLED_OUT } = balances;
+const {
   MAKER,
   MAKER_FEE_PPM,
   TAKER,
@@ -58,7 +65,7 @@ import {
   TRADE_SIZE,
   TRADE_STARTS_RUN,
   TRADE_TIME_MS,
-} from './trades.ts';
+} = tradeLog;
 
 const NONE = 0;
 const IOC_REMAINDER = cancellation('ioc_remainder');

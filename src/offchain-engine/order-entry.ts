@@ -5,9 +5,30 @@
  * apart from a second order under the nonce (`nonce_reused`); in both cases the first one is untouched.
  */
 import type { Address } from '../domain/units.ts';
-import { FEE_PPM_MAX, LANE_MAX, ORDER_SEQUENCE_MAX, PRICE_TICKS_MAX } from '../domain/units.ts';
-import { ACCOUNT_INT_SHIFT, CANCELLED_BEFORE, DROPPED_SEQUENCE, OPEN_ORDERS, sessionKeyAllows } from './accounts.ts';
-import {
+import * as units from '../domain/units.ts';
+import * as accountTable from './accounts.ts';
+import { sessionKeyAllows } from './accounts.ts';
+import * as orders from './book/order-pool.ts';
+import { preventionOf, stopDirectionOf, timeInForceOf } from './book/order-pool.ts';
+import { cancellation, rejection } from './codes.ts';
+import type { CommandRecords } from './command-records.ts';
+import * as records from './command-records.ts';
+import { copyDigest, readDigest } from './digest-words.ts';
+import * as sinkRecords from './event-sink.ts';
+import { feesOf } from './fees.ts';
+import * as balances from './ledger.ts';
+import { closeOrder, leaveBook, linkOrder, releaseLock, unlinkOrder } from './live-orders.ts';
+import { lockedFor } from './lock.ts';
+import { canFill, runTaker } from './matching.ts';
+import type { EngineState, MarketBook } from './state.ts';
+import * as stateModule from './state.ts';
+import * as stopBook from './stop-book.ts';
+import * as tradeLog from './trades.ts';
+
+// As constants of this module they are literals in its machine code: see engine.ts.
+const { FEE_PPM_MAX, LANE_MAX, ORDER_SEQUENCE_MAX, PRICE_TICKS_MAX } = units;
+const { ACCOUNT_INT_SHIFT, CANCELLED_BEFORE, DROPPED_SEQUENCE, OPEN_ORDERS } = accountTable;
+const {
   ACCOUNT,
   BUY,
   DIGEST,
@@ -32,7 +53,6 @@ import {
   PLACED_AT,
   PRICE,
   PRIORITY,
-  preventionOf,
   REFERENCES,
   REMAINING,
   SELL,
@@ -43,17 +63,13 @@ import {
   STATE_STOP,
   STOP_AT_OR_ABOVE,
   STOP_NONE,
-  stopDirectionOf,
   TERM_FLOAT_SHIFT,
   TERM_INT_SHIFT,
   TRIGGER_PRICE,
-  timeInForceOf,
-} from './book/order-pool.ts';
-import { cancellation, rejection } from './codes.ts';
-import {
+} = orders;
+const {
   COMMAND_FLOAT_SHIFT,
   COMMAND_INT_SHIFT,
-  type CommandRecords,
   FLAG_REGISTERED,
   OF_ACCOUNT,
   OF_SEQUENCE,
@@ -68,23 +84,12 @@ import {
   ORDER_TRIGGER_PRICE,
   REPLACED_LANE,
   REPLACED_SEQUENCE,
-} from './command-records.ts';
-import { copyDigest, readDigest } from './digest-words.ts';
-import { ACCEPTED, STATUS_CANCELLED } from './event-sink.ts';
-import { feesOf } from './fees.ts';
-import { AVAILABLE } from './ledger.ts';
-import { closeOrder, leaveBook, linkOrder, releaseLock, unlinkOrder } from './live-orders.ts';
-import { lockedFor } from './lock.ts';
-import { canFill, runTaker } from './matching.ts';
-import {
-  type EngineState,
-  type MarketBook,
-  ORDER_LIFE_MAX_SECONDS,
-  ORDERS_MAX,
-  SEQUENCE_AHEAD_MAX_MS,
-} from './state.ts';
-import { STOPS_PER_MARKET_MAX } from './stop-book.ts';
-import { UNSEALED_TRADES_MAX } from './trades.ts';
+} = records;
+const { ACCEPTED, STATUS_CANCELLED } = sinkRecords;
+const { AVAILABLE } = balances;
+const { ORDER_LIFE_MAX_SECONDS, ORDERS_MAX, SEQUENCE_AHEAD_MAX_MS } = stateModule;
+const { STOPS_PER_MARKET_MAX } = stopBook;
+const { UNSEALED_TRADES_MAX } = tradeLog;
 
 const ACCEPT = 0;
 const REPLACED = cancellation('replaced');

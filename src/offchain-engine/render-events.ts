@@ -4,27 +4,23 @@ import type { EngineEvent, TradeSide } from '../domain/events.ts';
 import type { NewOrder, OrderKey } from '../domain/orders.ts';
 import { type Address, feeOf, type Lots, type Ppm, type PriceTicks, type Quanta } from '../domain/units.ts';
 import { toSealedBatch } from './batches.ts';
-import { ACCOUNT, INT_SHIFT, LANE, ORDER_SEQUENCE, TERM_FLOAT_SHIFT, TERM_INT_SHIFT } from './book/order-pool.ts';
-import { CANCELS, REJECTIONS, SIDES } from './codes.ts';
-import {
-  ACCEPTED,
-  CANCEL_REJECTED,
-  DONE,
-  OBJECT,
-  ORDER_REJECTED,
-  REDUCED,
-  recordFilled,
-  recordFirst,
-  recordKind,
-  recordSecond,
-  SEALED,
-  TRADED,
-  TRIGGERED,
-  VOLUME,
-} from './event-sink.ts';
-import { AVAILABLE, LOCKED, PENDING_WITHDRAWAL, SETTLED, UNSETTLED_IN, UNSETTLED_OUT } from './ledger.ts';
+import * as orders from './book/order-pool.ts';
+import * as codes from './codes.ts';
+import * as sinkRecords from './event-sink.ts';
+import { recordFilled, recordFirst, recordKind, recordSecond } from './event-sink.ts';
+import * as balances from './ledger.ts';
 import type { EngineState } from './state.ts';
-import {
+import * as tradeLog from './trades.ts';
+
+import { dayOf } from './volumes.ts';
+
+// As constants of this module they are literals in its machine code: see engine.ts.
+const { ACCOUNT, INT_SHIFT, LANE, ORDER_SEQUENCE, TERM_FLOAT_SHIFT, TERM_INT_SHIFT } = orders;
+const { CANCELS, REJECTIONS, SIDES } = codes;
+const { ACCEPTED, CANCEL_REJECTED, DONE, OBJECT, ORDER_REJECTED, REDUCED, SEALED, TRADED, TRIGGERED, VOLUME } =
+  sinkRecords;
+const { AVAILABLE, LOCKED, PENDING_WITHDRAWAL, SETTLED, UNSETTLED_IN, UNSETTLED_OUT } = balances;
+const {
   MAKER,
   MAKER_FEE_PPM,
   TAKER,
@@ -37,9 +33,7 @@ import {
   TRADE_PRICE,
   TRADE_SIZE,
   TRADE_TAKER_SIDE,
-} from './trades.ts';
-
-import { dayOf } from './volumes.ts';
+} = tradeLog;
 
 const STATUSES = ['filled', 'cancelled', 'expired'] as const;
 

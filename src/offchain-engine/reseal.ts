@@ -22,11 +22,16 @@
 import type { OperatorCommand } from '../domain/commands.ts';
 import type { Hash } from '../domain/units.ts';
 import { type InFlightBatch, toSealedBatch } from './batches.ts';
-import { FLAGS, FOK, INT_SHIFT, IOC, timeInForceOf } from './book/order-pool.ts';
+import * as orders from './book/order-pool.ts';
+import { timeInForceOf } from './book/order-pool.ts';
 import { refreeze, thaw } from './freezing.ts';
 import type { EngineState } from './state.ts';
-import { TAKER, TRADE_FLOAT_SHIFT, TRADE_ID, TRADE_INT_SHIFT } from './trades.ts';
+import * as tradeLog from './trades.ts';
 import { failPendingWithdrawals } from './withdrawals.ts';
+
+// As constants of this module they are literals in its machine code: see engine.ts.
+const { FLAGS, FOK, INT_SHIFT, IOC } = orders;
+const { TAKER, TRADE_FLOAT_SHIFT, TRADE_ID, TRADE_INT_SHIFT } = tradeLog;
 
 /** Most earlier cuts that are remembered: enough to halve the largest batch down to a single trade. */
 export const EARLIER_CUTS_MAX = 8;

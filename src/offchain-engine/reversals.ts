@@ -10,13 +10,22 @@
  */
 import type { SkipReason } from '../domain/batches.ts';
 import { feeOf, type Ppm, type Quanta } from '../domain/units.ts';
-import { FEE_ACCOUNT } from './accounts.ts';
-import { ACCOUNT, BUY, FLAGS, FOK, INT_SHIFT, timeInForceOf } from './book/order-pool.ts';
+import * as accountTable from './accounts.ts';
+import * as orders from './book/order-pool.ts';
+import { timeInForceOf } from './book/order-pool.ts';
 import { cancelWhere } from './cancels.ts';
 import { cancellation } from './codes.ts';
-import { AVAILABLE, BALANCE_SHIFT, type Ledger, SETTLED, UNSETTLED_IN, UNSETTLED_OUT } from './ledger.ts';
+import type { Ledger } from './ledger.ts';
+import * as balances from './ledger.ts';
 import type { EngineState, MarketBook } from './state.ts';
-import {
+import * as tradeLog from './trades.ts';
+import { failPendingWithdrawals } from './withdrawals.ts';
+
+// As constants of this module they are literals in its machine code: see engine.ts.
+const { FEE_ACCOUNT } = accountTable;
+const { ACCOUNT, BUY, FLAGS, FOK, INT_SHIFT } = orders;
+const { AVAILABLE, BALANCE_SHIFT, SETTLED, UNSETTLED_IN, UNSETTLED_OUT } = balances;
+const {
   MAKER,
   MAKER_FEE_PPM,
   TAKER,
@@ -30,8 +39,7 @@ import {
   TRADE_SIZE,
   TRADE_TAKER_SIDE,
   TRADE_VOIDED,
-} from './trades.ts';
-import { failPendingWithdrawals } from './withdrawals.ts';
+} = tradeLog;
 
 const ACCOUNT_IN_DEFICIT = cancellation('account_in_deficit');
 

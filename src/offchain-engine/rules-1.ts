@@ -4,26 +4,21 @@ import { sealBatch } from './batches.ts';
 import { cancelAllOrders, cancelOrder, reduceOrder, setCancelAfter } from './cancels.ts';
 import { applyChainFact } from './chain-facts.ts';
 import { rejection } from './codes.ts';
-import {
-  CANCEL,
-  COMMAND_FLOAT_SHIFT,
-  COMMAND_INT_SHIFT,
-  type CommandRecords,
-  KIND,
-  OF_ACCOUNT,
-  OF_SEQUENCE,
-  ORDER_LANE,
-  PLACE,
-  REPLACE,
-} from './command-records.ts';
+import type { CommandRecords } from './command-records.ts';
+import * as records from './command-records.ts';
 import { armDisconnect, disarmDisconnect, renewGateway } from './disconnects.ts';
-import { CANCEL_REJECTED, ORDER_REJECTED } from './event-sink.ts';
+import * as sinkRecords from './event-sink.ts';
 import { applyFees, refuseParameters, refuseTiers } from './fees.ts';
 import { placeOrder, replaceOrder } from './order-entry.ts';
 import { resealBatches } from './reseal.ts';
 import type { RuledCommand } from './rules.ts';
 import type { EngineState } from './state.ts';
 import { requestWithdrawal, withdrawalFee } from './withdrawals.ts';
+
+// As constants of this module they are literals in its machine code: see engine.ts.
+const { CANCEL, COMMAND_FLOAT_SHIFT, COMMAND_INT_SHIFT, KIND, OF_ACCOUNT, OF_SEQUENCE, ORDER_LANE, PLACE, REPLACE } =
+  records;
+const { CANCEL_REJECTED, ORDER_REJECTED } = sinkRecords;
 
 const ORDER_NOT_FOUND = rejection('order_not_found');
 

@@ -6,11 +6,16 @@
  * version, which shares the modules that did not change and brings its own of those that did. Golden journals, one set
  * per version, hold each to this; they are never regenerated.
  */
-import { type Command, RULES_VERSION } from '../domain/commands.ts';
+
+import type { Command } from '../domain/commands.ts';
+import * as commandTerms from '../domain/commands.ts';
 import { ExchangeError } from '../domain/errors.ts';
 import type { CommandRecords } from './command-records.ts';
 import { applyRules1 } from './rules-1.ts';
 import type { EngineState } from './state.ts';
+
+// As constants of this module they are literals in its machine code: see engine.ts.
+const { RULES_VERSION } = commandTerms;
 
 /** What a command does; deadlines before and triggered stops after it are the same in every version. */
 type Rules = (state: EngineState, records: CommandRecords, index: number) => void;

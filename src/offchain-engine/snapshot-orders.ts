@@ -6,7 +6,17 @@
  * in that sequence stand for their ids. Queues are not written: PRIORITY says who comes first.
  */
 import { type BinaryReader, type BinaryWriter, corrupt } from './binary.ts';
-import {
+import type { OrderRecords } from './book/order-pool.ts';
+import * as orders from './book/order-pool.ts';
+import * as digestWords from './digest-words.ts';
+import { copyDigest, readDigest, writeDigest } from './digest-words.ts';
+import type { LaneTable } from './lanes.ts';
+import * as balances from './ledger.ts';
+import { byArrival, linkOrder } from './live-orders.ts';
+import type { EngineState } from './state.ts';
+
+// As constants of this module they are literals in its machine code: see engine.ts.
+const {
   ACCOUNT,
   DIGEST,
   DUE,
@@ -23,7 +33,6 @@ import {
   MARKET,
   MAX_FEE_PPM,
   ORDER_SEQUENCE,
-  type OrderRecords,
   PLACED_AT,
   PRICE,
   PRIORITY,
@@ -38,12 +47,9 @@ import {
   TERM_FLOAT_SHIFT,
   TERM_INT_SHIFT,
   TRIGGER_PRICE,
-} from './book/order-pool.ts';
-import { copyDigest, DIGEST_WORDS, readDigest, writeDigest } from './digest-words.ts';
-import type { LaneTable } from './lanes.ts';
-import { AVAILABLE, BALANCE_SHIFT, SETTLED } from './ledger.ts';
-import { byArrival, linkOrder } from './live-orders.ts';
-import type { EngineState } from './state.ts';
+} = orders;
+const { DIGEST_WORDS } = digestWords;
+const { AVAILABLE, BALANCE_SHIFT, SETTLED } = balances;
 
 /** Nothing: a step is over, and the caller may do something else before the next. */
 type Steps<Result = void> = Generator<undefined, Result, undefined>;

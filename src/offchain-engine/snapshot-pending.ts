@@ -2,9 +2,14 @@
 import type { Hex, Quanta, TimestampSeconds } from '../domain/units.ts';
 import type { InFlightBatch } from './batches.ts';
 import { type BinaryReader, type BinaryWriter, corrupt } from './binary.ts';
-import { LIFE_INT_SHIFT, REFERENCES } from './book/order-pool.ts';
+import * as orders from './book/order-pool.ts';
 import type { EngineState, PendingWithdrawal } from './state.ts';
-import {
+import type { TradeLog } from './trades.ts';
+import * as tradeLog from './trades.ts';
+
+// As constants of this module they are literals in its machine code: see engine.ts.
+const { LIFE_INT_SHIFT, REFERENCES } = orders;
+const {
   MAKER,
   MAKER_FEE_PPM,
   TAKER,
@@ -19,8 +24,7 @@ import {
   TRADE_STARTS_RUN,
   TRADE_TIME_MS,
   TRADE_VOIDED,
-  type TradeLog,
-} from './trades.ts';
+} = tradeLog;
 
 const TRADE_INTS = [TRADE_PRICE, TAKER_FEE_PPM, MAKER_FEE_PPM, TRADE_MARKET] as const;
 const TRADE_FLOATS = [TRADE_SIZE, TRADE_TIME_MS, TRADE_ID] as const;

@@ -5,7 +5,11 @@ import { type BinaryReader, type BinaryWriter, corrupt } from './binary.ts';
 import { deriveFees } from './fees.ts';
 import { readList } from './snapshot-pending.ts';
 import type { EngineState } from './state.ts';
-import { VOLUME_DAY, VOLUME_DAYS, VOLUME_SHIFT, type VolumeTable } from './volumes.ts';
+import type { VolumeTable } from './volumes.ts';
+import * as volumeTable from './volumes.ts';
+
+// As constants of this module they are literals in its machine code: see engine.ts.
+const { VOLUME_DAY, VOLUME_DAYS, VOLUME_SHIFT } = volumeTable;
 
 /** Records of volumes written in one step. */
 const STEP = 128;

@@ -9,11 +9,11 @@
  */
 import { createHash } from 'node:crypto';
 import type { Address, Hash } from '../domain/units.ts';
-import { CANCELLED_BEFORE, DROPPED_SEQUENCE } from './accounts.ts';
+import * as accountTable from './accounts.ts';
 import { refreshUnsettled } from './batches.ts';
 import { BinaryReader, BinaryWriter, corrupt } from './binary.ts';
 import { Engine } from './engine.ts';
-import { BALANCE_SHIFT } from './ledger.ts';
+import * as balances from './ledger.ts';
 import { readAssets, readGenesis, readMarkets, writeAssets, writeGenesis, writeMarkets } from './snapshot-listings.ts';
 import {
   OrderTable,
@@ -50,7 +50,13 @@ import {
   writeVolumes,
 } from './snapshot-rules.ts';
 import { EngineState } from './state.ts';
-import { dayOf, VOLUME_DAYS, type VolumeTable } from './volumes.ts';
+import * as volumeTable from './volumes.ts';
+import { dayOf, type VolumeTable } from './volumes.ts';
+
+// As constants of this module they are literals in its machine code: see engine.ts.
+const { CANCELLED_BEFORE, DROPPED_SEQUENCE } = accountTable;
+const { BALANCE_SHIFT } = balances;
+const { VOLUME_DAYS } = volumeTable;
 
 const MAGIC = 0x53594c54;
 const FORMAT = 4;

@@ -7,7 +7,8 @@
 import type { EngineLimits } from '../domain/commands.ts';
 import type { Asset, FeeTier, Market, MarketParameters, MarketState } from '../domain/markets.ts';
 import type { NewWithdrawal } from '../domain/orders.ts';
-import { type Address, FEE_PPM_MAX, type Ppm, type Quanta } from '../domain/units.ts';
+import type { Address, Ppm, Quanta } from '../domain/units.ts';
+import * as units from '../domain/units.ts';
 import { Accounts } from './accounts.ts';
 import type { InFlightBatch } from './batches.ts';
 import { Book } from './book/book.ts';
@@ -20,6 +21,9 @@ import { Ledger } from './ledger.ts';
 import { StopBook } from './stop-book.ts';
 import { TradeLog } from './trades.ts';
 import { Volumes } from './volumes.ts';
+
+// As constants of this module they are literals in its machine code: see engine.ts.
+const { FEE_PPM_MAX } = units;
 
 /** An order may live for 30 days; the contract holds the same cap. */
 export const ORDER_LIFE_MAX_SECONDS = 30 * 24 * 60 * 60;

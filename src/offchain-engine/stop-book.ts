@@ -1,15 +1,9 @@
 /** Stop orders of one market that wait for their trigger, per direction sorted by trigger price, then arrival. */
-import {
-  FLAGS,
-  INT_SHIFT,
-  LIFE_FLOAT_SHIFT,
-  type OrderPool,
-  PLACED_AT,
-  STOP_AT_OR_ABOVE,
-  stopDirectionOf,
-  TERM_INT_SHIFT,
-  TRIGGER_PRICE,
-} from './book/order-pool.ts';
+import * as orders from './book/order-pool.ts';
+import { type OrderPool, stopDirectionOf } from './book/order-pool.ts';
+
+// As constants of this module they are literals in its machine code: see engine.ts.
+const { FLAGS, INT_SHIFT, LIFE_FLOAT_SHIFT, PLACED_AT, STOP_AT_OR_ABOVE, TERM_INT_SHIFT, TRIGGER_PRICE } = orders;
 
 /** Most stop orders that wait in one market. */
 export const STOPS_PER_MARKET_MAX = 10_000;

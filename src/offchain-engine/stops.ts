@@ -2,7 +2,17 @@
  * Stop orders whose trigger was reached run as takers, in the order they were triggered, after the command that triggered
  * them; their own trades may trigger more. One command runs a bounded number; the rest waits for the next command.
  */
-import {
+import * as orders from './book/order-pool.ts';
+import { preventionOf, timeInForceOf } from './book/order-pool.ts';
+import { cancellation } from './codes.ts';
+import * as sinkRecords from './event-sink.ts';
+import { closeOrder, releaseLock, unlinkOrder } from './live-orders.ts';
+import { canFill, runTaker } from './matching.ts';
+import { takesOrders } from './order-entry.ts';
+import type { EngineState } from './state.ts';
+
+// As constants of this module they are literals in its machine code: see engine.ts.
+const {
   ACCOUNT,
   FLAG_SIDE,
   FLAGS,
@@ -12,18 +22,11 @@ import {
   LIFE_INT_SHIFT,
   MARKET,
   PRICE,
-  preventionOf,
   REMAINING,
   STATE,
   STATE_MATCHING,
-  timeInForceOf,
-} from './book/order-pool.ts';
-import { cancellation } from './codes.ts';
-import { STATUS_CANCELLED, TRIGGERED } from './event-sink.ts';
-import { closeOrder, releaseLock, unlinkOrder } from './live-orders.ts';
-import { canFill, runTaker } from './matching.ts';
-import { takesOrders } from './order-entry.ts';
-import type { EngineState } from './state.ts';
+} = orders;
+const { STATUS_CANCELLED, TRIGGERED } = sinkRecords;
 
 /** Most triggered orders that run in one command. */
 export const STOPS_PER_COMMAND_MAX = 100;

@@ -8,7 +8,12 @@
  * A record names its two orders by pool id, and each order counts the records that name it, so that its terms are still
  * there whenever the batch's content is asked for. A voided record names its orders no more.
  */
-import { LIFE_INT_SHIFT, type OrderPool, REFERENCES, STATE, STATE_DONE } from './book/order-pool.ts';
+
+import type { OrderPool } from './book/order-pool.ts';
+import * as orders from './book/order-pool.ts';
+
+// As constants of this module they are literals in its machine code: see engine.ts.
+const { LIFE_INT_SHIFT, REFERENCES, STATE, STATE_DONE } = orders;
 
 /** Int32 slots of a record. */
 export const TAKER = 0;

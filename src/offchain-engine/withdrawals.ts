@@ -7,16 +7,18 @@
 import type { WITHDRAWAL_OUTCOMES } from '../domain/batches.ts';
 import type { NewWithdrawal } from '../domain/orders.ts';
 import type { WithdrawalRejectReason } from '../domain/reasons.ts';
-import { type Hash, LANE_MAX, ORDER_SEQUENCE_MAX, type Quanta } from '../domain/units.ts';
-import { FEE_ACCOUNT, FEE_ACCOUNT_ADDRESS } from './accounts.ts';
-import { AVAILABLE, PENDING_WITHDRAWAL, SETTLED, UNSETTLED_OUT } from './ledger.ts';
-import {
-  type EngineState,
-  ORDER_LIFE_MAX_SECONDS,
-  type PendingWithdrawal,
-  SEQUENCE_AHEAD_MAX_MS,
-  type WithdrawalLane,
-} from './state.ts';
+import type { Hash, Quanta } from '../domain/units.ts';
+import * as units from '../domain/units.ts';
+import * as accountTable from './accounts.ts';
+import * as balances from './ledger.ts';
+import type { EngineState, PendingWithdrawal, WithdrawalLane } from './state.ts';
+import * as stateModule from './state.ts';
+
+// As constants of this module they are literals in its machine code: see engine.ts.
+const { LANE_MAX, ORDER_SEQUENCE_MAX } = units;
+const { FEE_ACCOUNT, FEE_ACCOUNT_ADDRESS } = accountTable;
+const { AVAILABLE, PENDING_WITHDRAWAL, SETTLED, UNSETTLED_OUT } = balances;
+const { ORDER_LIFE_MAX_SECONDS, SEQUENCE_AHEAD_MAX_MS } = stateModule;
 
 /** Most withdrawals of one account that are requested and not final. */
 export const PENDING_WITHDRAWALS_PER_ACCOUNT_MAX = 10;

@@ -11,18 +11,11 @@
  */
 import { BitLadder } from './bit-ladder.ts';
 import { FarLevels } from './far-levels.ts';
-import {
-  BUY,
-  FLAG_SIDE,
-  FLAGS,
-  FLOAT_SHIFT,
-  INT_SHIFT,
-  NEXT,
-  type OrderPool,
-  PREVIOUS,
-  PRICE,
-  REMAINING,
-} from './order-pool.ts';
+import type { OrderPool } from './order-pool.ts';
+import * as orders from './order-pool.ts';
+
+// As constants of this module they are literals in its machine code: see engine.ts.
+const { BUY, FLAG_SIDE, FLAGS, FLOAT_SHIFT, INT_SHIFT, NEXT, PREVIOUS, PRICE, REMAINING } = orders;
 
 /** Prices that the ladder spans; 16 bytes each. */
 const LADDER_SPAN = 1 << 16;

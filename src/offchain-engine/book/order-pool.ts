@@ -101,12 +101,14 @@ export const packFlags = (
 ): number => side | (timeInForce << 1) | (postOnly ? FLAG_POST_ONLY : 0) | (prevention << 4) | (stop << 6);
 
 /** STATE. */
-export const STATE_FREE = 0;
 export const STATE_MATCHING = 1;
 export const STATE_RESTING = 2;
 export const STATE_STOP = 3;
 export const STATE_TRIGGERED = 4;
 export const STATE_DONE = 5;
+
+/** PREVIOUS of a record that is not in use. */
+const RELEASED = -1;
 
 /** Record sizes in bytes, as shifts. */
 const QUEUE_SHIFT = 5;
@@ -152,8 +154,7 @@ export class OrderPool {
 
   /** Ids in use, ascending. */
   *ids(): Generator<number> {
-    for (let id = 1; id <= this.#highest; id++)
-      if (this.lifeInts[(id << LIFE_INT_SHIFT) + STATE] !== STATE_FREE) yield id;
+    for (let id = 1; id <= this.#highest; id++) if (this.ints[(id << INT_SHIFT) + PREVIOUS] !== RELEASED) yield id;
   }
 
   /** A new command begins: what the one before released may be given out again. */
@@ -170,6 +171,7 @@ export class OrderPool {
     const reused = this.#free;
     if (reused !== 0) {
       this.#free = this.ints[(reused << INT_SHIFT) + NEXT]!;
+      this.ints[(reused << INT_SHIFT) + PREVIOUS] = 0;
       return reused;
     }
     const id = ++this.#highest;
@@ -181,7 +183,7 @@ export class OrderPool {
     this.used--;
     const at = id << INT_SHIFT;
     if ((this.ints[at + FLAGS]! & FLAG_SESSION_KEY) !== 0) this.signers.delete(id);
-    this.lifeInts[(id << LIFE_INT_SHIFT) + STATE] = STATE_FREE;
+    this.ints[at + PREVIOUS] = RELEASED;
     if (this.#released === 0) this.#releasedLast = id;
     this.ints[at + NEXT] = this.#released;
     this.#released = id;
