@@ -6,7 +6,19 @@ import type { EngineEvent } from '../src/domain/events.ts';
 import type { NewOrder } from '../src/domain/orders.ts';
 import type { Address, ChainEventSequence, Hash, JournalSequence, TimestampMs } from '../src/domain/units.ts';
 import { Book } from '../src/offchain-engine/book/book.ts';
-import { CANCEL_NEWEST, FLAGS, FLOAT_SHIFT, GTC, INT_SHIFT, IOC as IOC_ORDER, OrderPool, PRICE, packFlags, REMAINING, STOP_NONE } from '../src/offchain-engine/book/order-pool.ts';
+import {
+  CANCEL_NEWEST,
+  FLAGS,
+  FLOAT_SHIFT,
+  GTC,
+  INT_SHIFT,
+  IOC as IOC_ORDER,
+  OrderPool,
+  PRICE,
+  packFlags,
+  REMAINING,
+  STOP_NONE,
+} from '../src/offchain-engine/book/order-pool.ts';
 import {
   CANCEL as CANCEL_ORDER,
   COMMAND_FLOAT_SHIFT,
@@ -29,6 +41,7 @@ import {
 } from '../src/offchain-engine/command-records.ts';
 import { DIGEST_WORDS } from '../src/offchain-engine/digest-words.ts';
 import { Engine } from '../src/offchain-engine/engine.ts';
+import { GROUP } from '../src/offchain-engine/touch-ahead.ts';
 import { CANCEL, type Flow, HASH_START, IOC, mix } from './flow.ts';
 
 /** Volume and hash where the runner knows them. */
@@ -256,24 +269,31 @@ export class EngineRunner implements Runner {
   play(from: number, to: number): void {
     const { engine } = this;
     const { trades } = engine.core;
-    for (let index = from; index < to; index++) {
-      // Seals and settlements in between take sequences of their own.
-      const at = index - this.#prepared;
-      if (this.#rendering) {
-        const prepared = this.#commands[at]! as { sequence: number } & SequencedCommand;
-        prepared.sequence = ++this.#sequence as JournalSequence;
-        this.#note(engine.apply(prepared).events);
-      } else {
-        this.#records.floats[(at << COMMAND_FLOAT_SHIFT) + COMMAND_SEQUENCE] = ++this.#sequence;
-        engine.executeRecord(this.#records, at);
+    for (let first = from; first < to; first += GROUP) {
+      const end = Math.min(first + GROUP, to);
+      if (this.#rendering) this.#apply(first, end);
+      else {
+        // Seals and settlements in between take sequences of their own.
+        const { floats } = this.#records;
+        for (let at = first - this.#prepared; at < end - this.#prepared; at++)
+          floats[(at << COMMAND_FLOAT_SHIFT) + COMMAND_SEQUENCE] = ++this.#sequence;
+        engine.executeRecords(this.#records, first - this.#prepared, end - this.#prepared);
       }
-      if (trades.count >= BATCH_TRADES_MAX) this.#settleBatches(index);
+      if (trades.count >= BATCH_TRADES_MAX) this.#settleBatches(end - 1);
     }
   }
 
   outcome(): Outcome {
     const trades = this.engine.core.nextTradeId - 1;
     return this.#rendering ? { trades, volume: this.#volume, hash: this.#hash >>> 0 } : { trades };
+  }
+
+  #apply(first: number, end: number): void {
+    for (let index = first; index < end; index++) {
+      const prepared = this.#commands[index - this.#prepared]! as { sequence: number } & SequencedCommand;
+      prepared.sequence = ++this.#sequence as JournalSequence;
+      this.#note(this.engine.apply(prepared).events);
+    }
   }
 
   /** What decoding a journal row gives for `#command`. */
@@ -293,7 +313,13 @@ export class EngineRunner implements Runner {
       return;
     }
     ints[at + KIND] = PLACE;
-    ints[at + ORDER_FLAGS] = packFlags(sides[index]!, types[index] === IOC ? IOC_ORDER : GTC, false, CANCEL_NEWEST, STOP_NONE);
+    ints[at + ORDER_FLAGS] = packFlags(
+      sides[index]!,
+      types[index] === IOC ? IOC_ORDER : GTC,
+      false,
+      CANCEL_NEWEST,
+      STOP_NONE,
+    );
     ints[at + ORDER_MARKET] = 0;
     ints[at + ORDER_MAX_FEE_PPM] = 1_000;
     floats[floatAt + ORDER_SIZE] = sizes[index]!;

@@ -21,11 +21,10 @@ export type SessionKey = {
 export const SESSION_KEYS_PER_ACCOUNT_MAX = 64;
 
 /**
- * Int32 slots of an account's record of 64 bytes: first and last live order (resting, stops), linked oldest first; how many there are;
+ * Int32 slots of an account's record of 64 bytes: its first lane (see `Lanes.nextOfAccount`); how many live orders it has;
  * from `NEAR_BALANCES` on, where the ledger keeps its balances of the first assets (see `Ledger.find`).
  */
-export const FIRST_ORDER = 0;
-export const LAST_ORDER = 1;
+export const FIRST_LANE = 0;
 export const OPEN_ORDERS = 2;
 export const NEAR_BALANCES = 8;
 /** Float64 slots: orders with a sequence below this were cancelled on chain; highest sequence among lanes dropped as dead. */

@@ -37,6 +37,7 @@ import { renderEvents } from './render-events.ts';
 import { applyByRules } from './rules.ts';
 import { EngineState } from './state.ts';
 import { hasRunnableStops, runTriggeredStops } from './stops.ts';
+import { GROUP, touchAhead } from './touch-ahead.ts';
 
 // As constants of this module they are literals in its machine code: see engine.ts.
 const {
@@ -76,6 +77,8 @@ export type LiveOrder = OrderKey & {
 export class Engine {
   readonly core: EngineState;
   readonly #one = new CommandRecords();
+  /** Means nothing: see touch-ahead.ts. */
+  #touched = 0;
 
   constructor(core: EngineState = new EngineState()) {
     this.core = core;
@@ -104,6 +107,15 @@ export class Engine {
     beginCommand(core, records.floats[floatAt + COMMAND_SEQUENCE]!, records.floats[floatAt + TIME_MS]!);
     applyByRules(core, records, index);
     if (core.triggered.length > 0) runTriggeredStops(core);
+  }
+
+  /** `executeRecord` of [from, to), in groups. */
+  executeRecords(records: CommandRecords, from: number, to: number): void {
+    for (let first = from; first < to; first += GROUP) {
+      const end = Math.min(first + GROUP, to);
+      if (end - first > 1) this.#touched += touchAhead(this.core, records, first, end - first);
+      for (let index = first; index < end; index++) this.executeRecord(records, index);
+    }
   }
 
   /** Journal sequence of the last command applied; 0 before the first. */

@@ -1,7 +1,8 @@
 /**
  * What the engine remembers of every (account, lane): the highest sequence used, that order's digest, and the live order if
- * there is one. A hash table with open addressing, a record of 64 bytes per lane, so that finding, using and freeing a lane touch
- * one cache line. Records leave it only when it is swept.
+ * there is one. Records of 32 bytes without gaps, found through a table of their positions (open addressing, four bytes an entry), so
+ * that few cache lines hold the lanes in use; digests lie beside them, read only when a nonce comes again. Records leave only
+ * when the lanes are swept.
  *
  * A lane without a live order whose sequence is older than a new order may be is *dead*, and a sweep drops it. Its nonce stays
  * used: the account keeps the highest sequence of its dropped lanes, and a lane that is not in the table takes only later
@@ -17,22 +18,24 @@ import { copyDigest, readDigest, sameDigest } from './digest-words.ts';
 import { RecordTable } from './record-table.ts';
 
 // As constants of this module they are literals in its machine code: see engine.ts.
-const { DROPPED_SEQUENCE } = accountTable;
+const { ACCOUNT_INT_SHIFT, DROPPED_SEQUENCE, FIRST_LANE } = accountTable;
 const { LANE_SLOT, LIFE_INT_SHIFT } = orders;
 
 /** Fewest lanes at which a sweep is tried. */
 export const LANE_SWEEP_MIN = 65_536;
 const LANES = 65_536;
 
-/** Float64 slots of a record: first its key, account × 65,536 + lane + 1, or 0 where empty; then the highest sequence used. */
+/** Float64 slots of a record: its key, account × 65,536 + lane + 1; the highest sequence used. */
+const KEY = 0;
 const SEQUENCE = 1;
-/** Int32 slot: id of the live order, 0 for none. */
+/** Int32 slots: id of the live order, 0 for none; position of the account's next lane, 0 after the last. */
 const ORDER = 4;
-/** Int32 slot: first of eight, the digest of the order that used the lane last. */
-const LAST_DIGEST = 8;
-const LANE_SHIFT = 6;
-const LANE_FLOAT_SHIFT = 3;
-const LANE_INT_SHIFT = 4;
+const NEXT_OF_ACCOUNT = 5;
+const LANE_SHIFT = 5;
+const LANE_FLOAT_SHIFT = 2;
+const LANE_INT_SHIFT = 3;
+const DIGEST_SHIFT = 5;
+const DIGEST_INT_SHIFT = 3;
 
 /** Records that `sorted` looks at in one step, less one. */
 const STEP_MASK = 0x3fff;
@@ -40,38 +43,59 @@ const STEP_MASK = 0x3fff;
 export class Lanes {
   count = 0;
   sweepAt = LANE_SWEEP_MIN;
+  /** Position of a record by hash, 0 where there is none; at most half full. Record 0 is never used. */
+  #positions: Int32Array;
+  #mask: number;
+  #table: RecordTable;
   #floats: Float64Array;
   #ints: Int32Array;
-  #spare: Int32Array | undefined;
-  #capacity: number;
+  #digestTable: RecordTable;
+  #digests: Int32Array;
+  #spare: LaneTable | undefined;
 
-  /** @param capacity a power of two. */
+  /** @param capacity lanes there is room for at first; a power of two */
   constructor(capacity = 256) {
-    this.#capacity = capacity;
-    const table = new RecordTable(LANE_SHIFT, capacity);
-    this.#floats = table.floats;
-    this.#ints = table.ints;
+    this.#positions = new Int32Array(capacity * 2);
+    this.#mask = capacity * 2 - 1;
+    this.#table = new RecordTable(LANE_SHIFT, capacity);
+    this.#floats = this.#table.floats;
+    this.#ints = this.#table.ints;
+    this.#digestTable = new RecordTable(DIGEST_SHIFT, capacity);
+    this.#digests = this.#digestTable.ints;
   }
 
-  /** Position of the lane's record; −1 when it has none. */
+  /** Position of the lane's record; 0 when it has none. */
   find(account: number, lane: number): number {
     const key = account * LANES + lane + 1;
-    const floats = this.#floats;
-    const mask = this.#capacity - 1;
+    const mask = this.#mask;
     let at = hash(account, lane) & mask;
     for (;;) {
-      const there = floats[at << LANE_FLOAT_SHIFT]!;
-      if (there === key) return at;
-      if (there === 0) return -1;
+      const slot = this.#positions[at]!;
+      if (slot === 0 || this.#floats[(slot << LANE_FLOAT_SHIFT) + KEY] === key) return slot;
       at = (at + 1) & mask;
     }
   }
 
-  /** Position of the lane's record, created empty when there is none. Positions of other lanes may change. */
-  open(account: number, lane: number, pool: OrderPool): number {
-    if (this.count * 2 >= this.#capacity) this.#rebuild(this.#capacity * 2, pool, () => true);
-    this.count++;
-    return this.#insert(account, lane);
+  /** Where the lane's record most likely is, without looking at it; 0 when it has none. */
+  guess(account: number, lane: number): number {
+    return this.#positions[hash(account, lane) & this.#mask]!;
+  }
+
+  /** The account's lane after that one, in no particular order; 0 after the last. Its first is its FIRST_LANE. */
+  nextOfAccount(slot: number): number {
+    return this.#ints[(slot << LANE_INT_SHIFT) + NEXT_OF_ACCOUNT]!;
+  }
+
+  /** Position of a record for the lane, which has none. */
+  open(account: number, lane: number, accounts: Accounts): number {
+    const slot = ++this.count;
+    this.#reserve(slot + 1);
+    this.#floats[(slot << LANE_FLOAT_SHIFT) + KEY] = account * LANES + lane + 1;
+    this.#floats[(slot << LANE_FLOAT_SHIFT) + SEQUENCE] = 0;
+    this.#ints[(slot << LANE_INT_SHIFT) + ORDER] = 0;
+    this.#enter(slot);
+    this.#link(slot, account, accounts);
+    return slot;
   }
 
   sequence(slot: number): number {
@@ -89,83 +113,106 @@ export class Lanes {
 
   /** Whether the order that used the lane last has this digest: eight words of `digests` from `at` on. */
   hasDigest(slot: number, digests: Int32Array, at: number): boolean {
-    return sameDigest(this.#ints, (slot << LANE_INT_SHIFT) + LAST_DIGEST, digests, at);
+    return sameDigest(this.#digests, slot << DIGEST_INT_SHIFT, digests, at);
   }
 
   /** Notes the order that uses the lane now. */
   use(slot: number, sequence: number, digests: Int32Array, at: number): void {
     this.#floats[(slot << LANE_FLOAT_SHIFT) + SEQUENCE] = sequence;
-    copyDigest(this.#ints, (slot << LANE_INT_SHIFT) + LAST_DIGEST, digests, at);
+    copyDigest(this.#digests, slot << DIGEST_INT_SHIFT, digests, at);
   }
 
   /** Drops dead lanes when enough lanes have gathered. @param oldestSequence a new order's sequence is at least this. */
   sweepIfDue(oldestSequence: number, pool: OrderPool, accounts: Accounts): void {
     if (this.count < this.sweepAt) return;
-    this.#rebuild(this.#capacity, pool, (slot) => {
+    const before = this.count;
+    this.#positions.fill(0);
+    this.count = 0;
+    for (let account = 0; account < accounts.count; account++)
+      accounts.ints[(account << ACCOUNT_INT_SHIFT) + FIRST_LANE] = 0;
+    for (let slot = 1; slot <= before; slot++) {
       const sequence = this.sequence(slot);
-      if (this.order(slot) !== 0 || sequence >= oldestSequence) return true;
-      const { account } = laneOfKey(this.#floats[slot << LANE_FLOAT_SHIFT]!);
-      accounts.raise(account, DROPPED_SEQUENCE, sequence);
-      return false;
-    });
+      if (this.order(slot) !== 0 || sequence >= oldestSequence) this.#keep(slot, pool, accounts);
+      else accounts.raise(laneOfKey(this.#floats[slot << LANE_FLOAT_SHIFT]!).account, DROPPED_SEQUENCE, sequence);
+    }
     this.sweepAt = Math.max(LANE_SWEEP_MIN, this.count * 2);
   }
 
-  /** The table as it is now. */
+  /** The lanes as they are now. */
   copy(): LaneTable {
     const spare = this.#spare;
     this.#spare = undefined;
-    const ints = spare !== undefined && spare.length === this.#ints.length ? spare : new Int32Array(this.#ints.length);
-    ints.set(this.#ints);
-    return new LaneTable(ints);
+    const copy = spare !== undefined && spare.capacity > this.count ? spare : new LaneTable(this.#table.capacity);
+    copy.set(this.#ints, this.#digests, this.count);
+    return copy;
   }
 
   /** Takes a copy back that nobody reads any more, for the next one. */
   takeBack(copy: LaneTable): void {
-    this.#spare = copy.ints;
+    this.#spare = copy;
   }
 
-  /** An empty record for the lane, which has none. */
-  #insert(account: number, lane: number): number {
-    const mask = this.#capacity - 1;
-    let at = hash(account, lane) & mask;
-    while (this.#floats[at << LANE_FLOAT_SHIFT] !== 0) at = (at + 1) & mask;
-    this.#floats[at << LANE_FLOAT_SHIFT] = account * LANES + lane + 1;
-    return at;
-  }
-
-  #rebuild(capacity: number, pool: OrderPool, keep: (slot: number) => boolean): void {
-    const ints = this.#ints;
-    const floats = this.#floats;
-    const kept: number[] = [];
-    for (let slot = 0; slot < this.#capacity; slot++) {
-      if (floats[slot << LANE_FLOAT_SHIFT] !== 0 && keep(slot)) kept.push(slot);
-    }
-    this.#capacity = capacity;
-    const table = new RecordTable(LANE_SHIFT, capacity);
-    this.#floats = table.floats;
-    this.#ints = table.ints;
-    this.count = kept.length;
-    for (const from of kept) {
-      const { account, lane } = laneOfKey(floats[from << LANE_FLOAT_SHIFT]!);
-      const to = this.#insert(account, lane);
-      const at = from << LANE_INT_SHIFT;
-      this.use(to, floats[(from << LANE_FLOAT_SHIFT) + SEQUENCE]!, ints, at + LAST_DIGEST);
-      const id = ints[at + ORDER]!;
-      this.setOrder(to, id);
+  /** Moves a record to the end of those that stay. */
+  #keep(slot: number, pool: OrderPool, accounts: Accounts): void {
+    const to = ++this.count;
+    if (to !== slot) {
+      const from = slot << LANE_INT_SHIFT;
+      this.#ints.copyWithin(to << LANE_INT_SHIFT, from, from + (1 << LANE_INT_SHIFT));
+      const digest = slot << DIGEST_INT_SHIFT;
+      this.#digests.copyWithin(to << DIGEST_INT_SHIFT, digest, digest + (1 << DIGEST_INT_SHIFT));
+      const id = this.order(to);
       if (id !== 0) pool.lifeInts[(id << LIFE_INT_SHIFT) + LANE_SLOT] = to;
     }
+    this.#enter(to);
+    this.#link(to, laneOfKey(this.#floats[(to << LANE_FLOAT_SHIFT) + KEY]!).account, accounts);
+  }
+
+  #link(slot: number, account: number, accounts: Accounts): void {
+    const at = (account << ACCOUNT_INT_SHIFT) + FIRST_LANE;
+    this.#ints[(slot << LANE_INT_SHIFT) + NEXT_OF_ACCOUNT] = accounts.ints[at]!;
+    accounts.ints[at] = slot;
+  }
+
+  #enter(slot: number): void {
+    const { account, lane } = laneOfKey(this.#floats[(slot << LANE_FLOAT_SHIFT) + KEY]!);
+    let at = hash(account, lane) & this.#mask;
+    while (this.#positions[at] !== 0) at = (at + 1) & this.#mask;
+    this.#positions[at] = slot;
+  }
+
+  #reserve(records: number): void {
+    if (!this.#table.reserve(records)) return;
+    this.#digestTable.reserve(records);
+    this.#floats = this.#table.floats;
+    this.#ints = this.#table.ints;
+    this.#digests = this.#digestTable.ints;
+    this.#positions = new Int32Array(this.#table.capacity * 2);
+    this.#mask = this.#positions.length - 1;
+    for (let slot = 1; slot < this.count; slot++) this.#enter(slot);
   }
 }
 
-/** A copy of the table, to be read while the table itself goes on. */
+/** A copy of the lanes, to be read while they go on. */
 export class LaneTable {
-  readonly floats: Float64Array;
-  readonly ints: Int32Array;
+  readonly #ints: Int32Array;
+  readonly #floats: Float64Array;
+  readonly #digests: Int32Array;
+  #count = 0;
 
-  constructor(ints: Int32Array) {
-    this.ints = ints;
-    this.floats = new Float64Array(ints.buffer);
+  constructor(capacity: number) {
+    this.#ints = new Int32Array(capacity << LANE_INT_SHIFT);
+    this.#floats = new Float64Array(this.#ints.buffer);
+    this.#digests = new Int32Array(capacity << DIGEST_INT_SHIFT);
+  }
+
+  get capacity(): number {
+    return this.#ints.length >>> LANE_INT_SHIFT;
+  }
+
+  set(ints: Int32Array, digests: Int32Array, count: number): void {
+    this.#ints.set(ints.subarray(0, (count + 1) << LANE_INT_SHIFT));
+    this.#digests.set(digests.subarray(0, (count + 1) << DIGEST_INT_SHIFT));
+    this.#count = count;
   }
 
   /**
@@ -173,16 +220,9 @@ export class LaneTable {
    * counting per account, then within each: the steps between are short, so that the caller can do something else.
    */
   *sorted(accounts: number): Generator<undefined, { order: Float64Array; ends: Int32Array }, undefined> {
-    const floats = this.floats;
-    const capacity = floats.length >>> LANE_FLOAT_SHIFT;
     const ends = new Int32Array(accounts);
-    let count = 0;
-    for (let slot = 0; slot < capacity; slot++) {
-      const key = floats[slot << LANE_FLOAT_SHIFT]!;
-      if (key !== 0) {
-        ends[Math.floor((key - 1) / LANES)]!++;
-        count++;
-      }
+    for (let slot = 1; slot <= this.#count; slot++) {
+      ends[laneOfKey(this.#floats[slot << LANE_FLOAT_SHIFT]!).account]!++;
       if ((slot & STEP_MASK) === STEP_MASK) yield;
     }
     for (let account = 0, start = 0; account < accounts; account++) {
@@ -190,28 +230,25 @@ export class LaneTable {
       ends[account] = start;
       start += size;
     }
-    const order = new Float64Array(count);
-    for (let slot = 0; slot < capacity; slot++) {
-      const key = floats[slot << LANE_FLOAT_SHIFT]!;
-      if (key !== 0) {
-        const { account, lane } = laneOfKey(key);
-        order[ends[account]!++] = lane * 2 ** 32 + slot;
-      }
+    const order = new Float64Array(this.#count);
+    for (let slot = 1; slot <= this.#count; slot++) {
+      const { account, lane } = laneOfKey(this.#floats[slot << LANE_FLOAT_SHIFT]!);
+      order[ends[account]!++] = lane * 2 ** 32 + slot;
       if ((slot & STEP_MASK) === STEP_MASK) yield;
     }
     return { order, ends };
   }
 
   sequence(slot: number): number {
-    return this.floats[(slot << LANE_FLOAT_SHIFT) + SEQUENCE]!;
+    return this.#floats[(slot << LANE_FLOAT_SHIFT) + SEQUENCE]!;
   }
 
   order(slot: number): number {
-    return this.ints[(slot << LANE_INT_SHIFT) + ORDER]!;
+    return this.#ints[(slot << LANE_INT_SHIFT) + ORDER]!;
   }
 
   digest(slot: number): Hash {
-    return readDigest(this.ints, (slot << LANE_INT_SHIFT) + LAST_DIGEST);
+    return readDigest(this.#digests, slot << DIGEST_INT_SHIFT);
   }
 }
 

@@ -6,11 +6,10 @@ import { lockedFor } from './lock.ts';
 import type { EngineState, MarketBook } from './state.ts';
 
 // As constants of this module they are literals in its machine code: see engine.ts.
-const { ACCOUNT_INT_SHIFT, FIRST_ORDER, LAST_ORDER, OPEN_ORDERS } = accountTable;
+const { ACCOUNT_INT_SHIFT, FIRST_LANE, OPEN_ORDERS } = accountTable;
 const {
   ACCOUNT,
-  ACCOUNT_NEXT,
-  ACCOUNT_PREVIOUS,
+
   FILLED,
   FLAG_SIDE,
   FLAGS,
@@ -37,38 +36,18 @@ const { DONE } = sinkRecords;
 /** Registers a live order with its lane, its account and the deadline wheel. STATE is set by the caller. */
 export function linkOrder(state: EngineState, id: number): void {
   const { pool, accounts, lanes } = state;
-  const { lifeInts } = pool;
-  const lifeAt = id << LIFE_INT_SHIFT;
   const account = pool.ints[(id << INT_SHIFT) + ACCOUNT]!;
-  const accountInts = accounts.ints;
-  const accountAt = account << ACCOUNT_INT_SHIFT;
-  lanes.setOrder(lifeInts[lifeAt + LANE_SLOT]!, id);
-  const last = accountInts[accountAt + LAST_ORDER]!;
-  lifeInts[lifeAt + ACCOUNT_NEXT] = 0;
-  lifeInts[lifeAt + ACCOUNT_PREVIOUS] = last;
-  if (last === 0) accountInts[accountAt + FIRST_ORDER] = id;
-  else lifeInts[(last << LIFE_INT_SHIFT) + ACCOUNT_NEXT] = id;
-  accountInts[accountAt + LAST_ORDER] = id;
-  accountInts[accountAt + OPEN_ORDERS]!++;
+  lanes.setOrder(pool.lifeInts[(id << LIFE_INT_SHIFT) + LANE_SLOT]!, id);
+  accounts.ints[(account << ACCOUNT_INT_SHIFT) + OPEN_ORDERS]!++;
   state.deadlines.insert(id);
 }
 
 /** Undoes `linkOrder`. */
 export function unlinkOrder(state: EngineState, id: number): void {
   const { pool, accounts, lanes } = state;
-  const { lifeInts } = pool;
-  const lifeAt = id << LIFE_INT_SHIFT;
   const account = pool.ints[(id << INT_SHIFT) + ACCOUNT]!;
-  const accountInts = accounts.ints;
-  const accountAt = account << ACCOUNT_INT_SHIFT;
-  lanes.setOrder(lifeInts[lifeAt + LANE_SLOT]!, 0);
-  const next = lifeInts[lifeAt + ACCOUNT_NEXT]!;
-  const previous = lifeInts[lifeAt + ACCOUNT_PREVIOUS]!;
-  if (next === 0) accountInts[accountAt + LAST_ORDER] = previous;
-  else lifeInts[(next << LIFE_INT_SHIFT) + ACCOUNT_PREVIOUS] = previous;
-  if (previous === 0) accountInts[accountAt + FIRST_ORDER] = next;
-  else lifeInts[(previous << LIFE_INT_SHIFT) + ACCOUNT_NEXT] = next;
-  accountInts[accountAt + OPEN_ORDERS]!--;
+  lanes.setOrder(pool.lifeInts[(id << LIFE_INT_SHIFT) + LANE_SLOT]!, 0);
+  accounts.ints[(account << ACCOUNT_INT_SHIFT) + OPEN_ORDERS]!--;
   state.deadlines.remove(id);
 }
 
@@ -131,16 +110,14 @@ export function leaveBook(state: EngineState, market: MarketBook, id: number): v
 
 /** Ids of the account's live orders that `wanted` selects, oldest first. */
 export function liveOrdersOf(state: EngineState, account: number, wanted: (id: number) => boolean): number[] {
+  const { accounts, lanes } = state;
   const ids: number[] = [];
-  const { lifeInts } = state.pool;
-  for (
-    let id = state.accounts.ints[(account << ACCOUNT_INT_SHIFT) + FIRST_ORDER]!;
-    id !== 0;
-    id = lifeInts[(id << LIFE_INT_SHIFT) + ACCOUNT_NEXT]!
-  ) {
-    if (wanted(id)) ids.push(id);
+  let slot = accounts.ints[(account << ACCOUNT_INT_SHIFT) + FIRST_LANE]!;
+  for (; slot !== 0; slot = lanes.nextOfAccount(slot)) {
+    const id = lanes.order(slot);
+    if (id !== 0 && wanted(id)) ids.push(id);
   }
-  return ids;
+  return byArrival(state, ids);
 }
 
 /** Sorts ids by arrival, the one order that does not depend on ids. */

@@ -136,7 +136,7 @@ const lock = { quanta: 0, slot: 0 };
 export function placeOrder(state: EngineState, records: CommandRecords, index: number): number {
   const at = index << COMMAND_INT_SHIFT;
   const account = records.ints[at + OF_ACCOUNT]!;
-  const laneSlot = account < 0 ? -1 : state.lanes.find(account, records.ints[at + ORDER_LANE]!);
+  const laneSlot = account < 0 ? 0 : state.lanes.find(account, records.ints[at + ORDER_LANE]!);
   const refused = check(state, records, index, laneSlot, 0);
   if (refused === ACCEPT) admit(state, records, index, laneSlot, 0);
   return refused;
@@ -156,7 +156,7 @@ export function replaceOrder(state: EngineState, records: CommandRecords, index:
   const replacedSequence = floats[(index << COMMAND_FLOAT_SHIFT) + REPLACED_SEQUENCE]!;
   if (account < 0 || replacedSequence < 0) return REJECT.orderNotFound;
   const laneSlot = state.lanes.find(account, ints[at + ORDER_LANE]!);
-  if (laneSlot >= 0 && isDuplicate(state, records, index, laneSlot)) return REJECT.duplicateOrder;
+  if (laneSlot !== 0 && isDuplicate(state, records, index, laneSlot)) return REJECT.duplicateOrder;
   const replaced = findLiveOrder(state, account, ints[at + REPLACED_LANE]!, replacedSequence);
   if (replaced === 0) return REJECT.orderNotFound;
   const refused = check(state, records, index, laneSlot, replaced);
@@ -168,7 +168,7 @@ export function replaceOrder(state: EngineState, records: CommandRecords, index:
 export function findLiveOrder(state: EngineState, account: number, lane: number, orderSequence: number): number {
   if (account < 0 || lane > LANE_MAX) return 0;
   const slot = state.lanes.find(account, lane);
-  return slot >= 0 && state.lanes.sequence(slot) === orderSequence ? state.lanes.order(slot) : 0;
+  return slot !== 0 && state.lanes.sequence(slot) === orderSequence ? state.lanes.order(slot) : 0;
 }
 
 function isDuplicate({ lanes }: EngineState, records: CommandRecords, index: number, laneSlot: number): boolean {
@@ -179,7 +179,7 @@ function isDuplicate({ lanes }: EngineState, records: CommandRecords, index: num
 }
 
 function check(state: EngineState, records: CommandRecords, index: number, laneSlot: number, replaced: number): number {
-  if (laneSlot >= 0 && isDuplicate(state, records, index, laneSlot)) return REJECT.duplicateOrder;
+  if (laneSlot !== 0 && isDuplicate(state, records, index, laneSlot)) return REJECT.duplicateOrder;
   const { ints } = records;
   const at = index << COMMAND_INT_SHIFT;
   const market = state.markets[ints[at + ORDER_MARKET]!];
@@ -285,7 +285,7 @@ function checkNonce(
   if (orderSequence < state.accounts.figure(account, CANCELLED_BEFORE)) return REJECT.cancelledOnChain;
   if (records.ints[(index << COMMAND_INT_SHIFT) + ORDER_LANE]! > LANE_MAX) return REJECT.nonceSuperseded;
   // Of dropped lanes only the highest sequence is known. Other orders are younger, unless the limit on their age was raised since.
-  if (laneSlot < 0)
+  if (laneSlot === 0)
     return orderSequence <= state.accounts.figure(account, DROPPED_SEQUENCE) ? REJECT.nonceSuperseded : ACCEPT;
   const used = state.lanes.sequence(laneSlot);
   if (orderSequence === used) return REJECT.nonceReused;
@@ -410,7 +410,7 @@ function admit(state: EngineState, records: CommandRecords, index: number, laneS
   const market = state.markets[ints[at + ORDER_MARKET]!]!;
   const flags = ints[at + ORDER_FLAGS]!;
   if ((flags & FLAG_REGISTERED) !== 0) state.registeredOrders.delete(registration(state, records, index));
-  const slot = laneSlot < 0 ? openLane(state, ints[at + OF_ACCOUNT]!, ints[at + ORDER_LANE]!) : laneSlot;
+  const slot = laneSlot === 0 ? openLane(state, ints[at + OF_ACCOUNT]!, ints[at + ORDER_LANE]!) : laneSlot;
   const id = writeOrder(state, records, index, slot);
   const keepsPlace = replaced !== 0 && mayKeepPlace(state, id, replaced);
   if (replaced !== 0) endReplaced(state, replaced, id, keepsPlace);
@@ -437,7 +437,7 @@ function admit(state: EngineState, records: CommandRecords, index: number, laneS
 
 function openLane(state: EngineState, account: number, lane: number): number {
   state.lanes.sweepIfDue(oldestSequence(state), state.pool, state.accounts);
-  return state.lanes.open(account, lane, state.pool);
+  return state.lanes.open(account, lane, state.accounts);
 }
 
 function writeOrder(state: EngineState, records: CommandRecords, index: number, laneSlot: number): number {

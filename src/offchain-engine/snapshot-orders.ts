@@ -206,7 +206,7 @@ export function readLanes(input: BinaryReader, core: EngineState): number[] {
     const count = input.uint32();
     for (let index = 0; index < count; index++) {
       const lane = input.uint32();
-      const slot = lanes.open(account, lane, pool);
+      const slot = lanes.open(account, lane, core.accounts);
       const sequence = input.number();
       readDigestWords(input, digest);
       lanes.use(slot, sequence, digest, 0);

@@ -17,8 +17,9 @@ describe('lanes', () => {
   it('are found again however many there are, and follow their orders when the table grows', () => {
     const lanes = new Lanes(16);
     const pool = new OrderPool();
+    const accounts = new Accounts();
     for (let lane = 0; lane < 500; lane++) {
-      const at = lanes.open(lane % 7, lane, pool);
+      const at = lanes.open(lane % 7, lane, accounts);
       lanes.use(at, lane, wordsOf(lane), 0);
       lanes.setOrder(at, pool.allocate());
       pool.lifeInts[(lanes.order(at) << LIFE_INT_SHIFT) + LANE_SLOT] = at;
@@ -29,7 +30,7 @@ describe('lanes', () => {
       assert.ok(lanes.hasDigest(at, wordsOf(lane), 0));
       assert.ok(!lanes.hasDigest(at, wordsOf(lane + 1), 0));
       assert.equal(pool.lifeInts[(lanes.order(at) << LIFE_INT_SHIFT) + LANE_SLOT], at);
-      assert.equal(lanes.find((lane + 1) % 7, lane), -1);
+      assert.equal(lanes.find((lane + 1) % 7, lane), 0);
     }
   });
 
@@ -44,7 +45,7 @@ describe('lanes', () => {
       [2, 20, 0],
       [3, 5, 1],
     ] as const) {
-      const at = lanes.open(account, lane, pool);
+      const at = lanes.open(account, lane, accounts);
       lanes.use(at, sequence, wordsOf(sequence), 0);
       lanes.setOrder(at, live);
     }
@@ -53,7 +54,7 @@ describe('lanes', () => {
     lanes.sweepAt = 4;
     lanes.sweepIfDue(30, pool, accounts);
     assert.deepEqual(
-      [0, 1, 2, 3].map((lane) => lanes.find(account, lane) >= 0),
+      [0, 1, 2, 3].map((lane) => lanes.find(account, lane) !== 0),
       [false, true, false, true],
     );
     assert.equal(accounts.figure(account, DROPPED_SEQUENCE), 20);
