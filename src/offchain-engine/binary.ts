@@ -1,6 +1,11 @@
 /** Little-endian bytes of a snapshot: numbers, hex, text. Reading past the end throws `SNAPSHOT_CORRUPT`. */
+import { endianness } from 'node:os';
 import { ExchangeError } from '../domain/errors.ts';
 import type { Hex } from '../domain/units.ts';
+import { DIGEST_BYTES, DIGEST_WORDS } from './digest-words.ts';
+
+/** Words of a digest are its bytes as they lie in memory. */
+const HOST_IS_LITTLE_ENDIAN = endianness() === 'LE';
 
 export class BinaryWriter {
   #bytes: Buffer;
@@ -44,6 +49,16 @@ export class BinaryWriter {
     this.#length += this.#bytes.write(value.slice(2), this.#length, 'hex');
   }
 
+  /** The 32 bytes of eight words: what `hex` writes for the digest they are. */
+  digest(words: Int32Array, at: number): void {
+    this.#reserve(DIGEST_BYTES + 2);
+    this.#length = this.#bytes.writeUInt16LE(DIGEST_BYTES, this.#length);
+    for (let word = 0; word < DIGEST_WORDS; word++) {
+      this.#view.setInt32(this.#length, words[at + word]!, HOST_IS_LITTLE_ENDIAN);
+      this.#length += 4;
+    }
+  }
+
   text(value: string): void {
     const bytes = Buffer.from(value, 'utf8');
     this.#reserve(bytes.length + 4);
@@ -78,10 +93,12 @@ export class BinaryWriter {
 
 export class BinaryReader {
   readonly #bytes: Buffer;
+  readonly #view: DataView;
   #position = 0;
 
   constructor(bytes: Uint8Array) {
     this.#bytes = Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength);
+    this.#view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
   }
 
   byte(): number {
@@ -95,11 +112,11 @@ export class BinaryReader {
   }
 
   uint32(): number {
-    return this.#bytes.readUInt32LE(this.#take(4));
+    return this.#view.getUint32(this.#take(4), true);
   }
 
   number(): number {
-    const value = this.#bytes.readDoubleLE(this.#take(8));
+    const value = this.#view.getFloat64(this.#take(8), true);
     if (!Number.isSafeInteger(value)) throw corrupt(`a number is ${value}`);
     return value;
   }
@@ -108,6 +125,15 @@ export class BinaryReader {
     const size = this.#bytes.readUInt16LE(this.#take(2));
     const start = this.#take(size);
     return `0x${this.#bytes.toString('hex', start, start + size)}`;
+  }
+
+  /** Reads what `digest` wrote. */
+  digest(words: Int32Array, at: number): void {
+    const size = this.#bytes.readUInt16LE(this.#take(2));
+    if (size !== DIGEST_BYTES) throw corrupt(`a digest has ${size} bytes`);
+    const start = this.#take(DIGEST_BYTES);
+    for (let word = 0; word < DIGEST_WORDS; word++)
+      words[at + word] = this.#view.getInt32(start + word * 4, HOST_IS_LITTLE_ENDIAN);
   }
 
   text(): string {

@@ -2,6 +2,7 @@
 import type { Hash } from '../domain/units.ts';
 
 export const DIGEST_WORDS = 8;
+export const DIGEST_BYTES = 32;
 
 const bytes = Buffer.alloc(DIGEST_WORDS << 2);
 const words = new Int32Array(bytes.buffer, bytes.byteOffset, DIGEST_WORDS);

@@ -37,7 +37,7 @@ import { renderEvents } from './render-events.ts';
 import { applyByRules } from './rules.ts';
 import { EngineState } from './state.ts';
 import { hasRunnableStops, runTriggeredStops } from './stops.ts';
-import { GROUP, touchAhead } from './touch-ahead.ts';
+import { FAR_ORDERS, GROUP, touchAhead } from './touch-ahead.ts';
 
 // As constants of this module they are literals in its machine code: see engine.ts.
 const {
@@ -113,7 +113,8 @@ export class Engine {
   executeRecords(records: CommandRecords, from: number, to: number): void {
     for (let first = from; first < to; first += GROUP) {
       const end = Math.min(first + GROUP, to);
-      if (end - first > 1) this.#touched += touchAhead(this.core, records, first, end - first);
+      if (this.core.pool.used > FAR_ORDERS && end - first > 1)
+        this.#touched += touchAhead(this.core, records, first, end - first);
       for (let index = first; index < end; index++) this.executeRecord(records, index);
     }
   }

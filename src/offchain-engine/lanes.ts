@@ -9,12 +9,12 @@
  * ones. That matters to orders registered on chain, which may be older, and when the limit on orders' age is raised. Sweeps happen when the number of lanes reaches `sweepAt`, which is part of the state: replay and
  * snapshot agree on them.
  */
-import type { Hash } from '../domain/units.ts';
 import type { Accounts } from './accounts.ts';
 import * as accountTable from './accounts.ts';
+import type { BinaryWriter } from './binary.ts';
 import type { OrderPool } from './book/order-pool.ts';
 import * as orders from './book/order-pool.ts';
-import { copyDigest, readDigest, sameDigest } from './digest-words.ts';
+import { copyDigest, sameDigest } from './digest-words.ts';
 import { RecordTable } from './record-table.ts';
 
 // As constants of this module they are literals in its machine code: see engine.ts.
@@ -247,8 +247,8 @@ export class LaneTable {
     return this.#ints[(slot << LANE_INT_SHIFT) + ORDER]!;
   }
 
-  digest(slot: number): Hash {
-    return readDigest(this.#digests, slot << DIGEST_INT_SHIFT);
+  writeDigest(out: BinaryWriter, slot: number): void {
+    out.digest(this.#digests, slot << DIGEST_INT_SHIFT);
   }
 }
 

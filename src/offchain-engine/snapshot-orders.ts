@@ -9,7 +9,7 @@ import { type BinaryReader, type BinaryWriter, corrupt } from './binary.ts';
 import type { OrderRecords } from './book/order-pool.ts';
 import * as orders from './book/order-pool.ts';
 import * as digestWords from './digest-words.ts';
-import { copyDigest, readDigest, writeDigest } from './digest-words.ts';
+import { copyDigest } from './digest-words.ts';
 import type { LaneTable } from './lanes.ts';
 import * as balances from './ledger.ts';
 import { byArrival, linkOrder } from './live-orders.ts';
@@ -188,7 +188,7 @@ export function* writeLanes(out: BinaryWriter, lanes: LaneTable, accounts: numbe
       const slot = packed - lane * 2 ** 32;
       out.uint32(lane);
       out.number(lanes.sequence(slot));
-      out.hex(lanes.digest(slot));
+      lanes.writeDigest(out, slot);
       const id = lanes.order(slot);
       out.flag(id !== 0);
       if (id !== 0) orders.write(out, id);
@@ -208,7 +208,7 @@ export function readLanes(input: BinaryReader, core: EngineState): number[] {
       const lane = input.uint32();
       const slot = lanes.open(account, lane, core.accounts);
       const sequence = input.number();
-      readDigestWords(input, digest);
+      input.digest(digest, 0);
       lanes.use(slot, sequence, digest, 0);
       if (!input.flag()) continue;
       const id = readOrder(input, core, account, lane, digest);
@@ -218,10 +218,6 @@ export function readLanes(input: BinaryReader, core: EngineState): number[] {
     }
   }
   return ids;
-}
-
-function readDigestWords(input: BinaryReader, words: Int32Array): void {
-  writeDigest(words, 0, input.hex());
 }
 
 /** The done orders that the trades name and that are not written yet, in that order. @param named ids, may repeat. */
@@ -235,7 +231,7 @@ export function* writeDoneOrders(out: BinaryWriter, named: Int32Array, orders: O
     const termAt = id << TERM_INT_SHIFT;
     out.uint32(ints[(id << INT_SHIFT) + ACCOUNT]!);
     out.uint32(termInts[termAt + LANE]!);
-    out.hex(readDigest(termInts, termAt + DIGEST));
+    out.digest(termInts, termAt + DIGEST);
     orders.write(out, id);
     if (++written % STEP === 0) yield;
   }
@@ -248,7 +244,7 @@ export function readDoneOrders(input: BinaryReader, core: EngineState, ids: numb
   for (let index = 0; index < count; index++) {
     const account = input.uint32();
     const lane = input.uint32();
-    readDigestWords(input, digest);
+    input.digest(digest, 0);
     const id = readOrder(input, core, account, lane, digest);
     if (account >= core.accounts.count || core.pool.lifeInts[(id << LIFE_INT_SHIFT) + STATE] !== STATE_DONE)
       throw corrupt('an order that trades name is neither live nor done');

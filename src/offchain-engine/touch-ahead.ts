@@ -21,6 +21,8 @@ const { BALANCE_SHIFT } = balances;
 
 /** Commands touched together: enough for their loads to overlap, few enough to stay in the nearest cache until they are applied. */
 export const GROUP = 16;
+/** Orders from which it pays: the tables of fewer fit a near cache. */
+export const FAR_ORDERS = 10_000;
 
 const slots = new Int32Array(GROUP);
 const ids = new Int32Array(GROUP);
