@@ -1,82 +1,11 @@
 /** The WebSocket against the real engine: sequences without gaps, private channels, resume, trading, and its errors. */
 import assert from 'node:assert/strict';
-import { requestText, signRequest } from '../../src/api/auth/api-keys.ts';
 import { depthChecksum } from '../../src/api/market-data-views.ts';
 import { createSignaturePool } from '../../src/chain/signature-pool.ts';
 import { CANCEL_TYPES } from '../../src/domain/typed-data.ts';
 import { type ApiExchange, DOMAIN, signedOrder, startApiExchange, type Wallet } from './support/api-exchange.ts';
 import { type Json, type KeyHolder, makeKey, send, signedSend } from './support/client.ts';
-
-/** Keeps every message; `next` takes the oldest one that fits. */
-class Client {
-  readonly socket: WebSocket;
-  readonly #received: Json[] = [];
-  readonly #waiting: { readonly fits: (message: Json) => boolean; readonly resolve: (message: Json) => void }[] = [];
-  readonly closed: Promise<number>;
-  #id = 0;
-
-  constructor(url: string) {
-    this.socket = new WebSocket(`${url.replace('http', 'ws')}/ws`);
-    this.closed = new Promise((resolve) => this.socket.addEventListener('close', ({ code }) => resolve(code)));
-    this.socket.addEventListener('message', ({ data }) => {
-      const message = JSON.parse(String(data));
-      const index = this.#waiting.findIndex(({ fits }) => fits(message));
-      if (index === -1) this.#received.push(message);
-      else this.#waiting.splice(index, 1)[0]?.resolve(message);
-    });
-  }
-
-  async open(): Promise<this> {
-    if (this.socket.readyState !== WebSocket.OPEN)
-      await new Promise((resolve) => this.socket.addEventListener('open', resolve));
-    return this;
-  }
-
-  next(fits: (message: Json) => boolean): Promise<Json> {
-    const index = this.#received.findIndex(fits);
-    if (index !== -1) return Promise.resolve(this.#received.splice(index, 1)[0]);
-    return new Promise((resolve, reject) => {
-      const timer = setTimeout(
-        () => reject(new Error(`no such message; there were ${JSON.stringify(this.#received)}`)),
-        5_000,
-      );
-      this.#waiting.push({
-        fits,
-        resolve: (message) => {
-          clearTimeout(timer);
-          resolve(message);
-        },
-      });
-    });
-  }
-
-  /** Sends a request and resolves with its ack or error. */
-  async ask(message: object): Promise<Json> {
-    const id = ++this.#id;
-    this.socket.send(JSON.stringify({ id, ...message }));
-    return this.next(
-      (answer) => answer.id === id && (answer.op === 'ack' || answer.op === 'error' || answer.op === 'pong'),
-    );
-  }
-
-  async login(key: KeyHolder): Promise<Json> {
-    const timestamp = Date.now();
-    const text = requestText({ method: 'GET', path: '/ws', timestampMs: timestamp, body: '' });
-    return this.ask({ op: 'login', key: key.keyId, timestamp, signature: signRequest(key.secret, text) });
-  }
-
-  of(channel: string, type?: string): Promise<Json> {
-    return this.next(
-      (message) =>
-        message.channel === channel && message.op === undefined && (type === undefined || message.type === type),
-    );
-  }
-
-  async close(): Promise<void> {
-    this.socket.close();
-    await this.closed;
-  }
-}
+import { SocketClient } from './support/socket-client.ts';
 
 describe('the WebSocket', () => {
   let exchange: ApiExchange;
@@ -84,7 +13,7 @@ describe('the WebSocket', () => {
   let taker: Wallet;
   let key: KeyHolder;
   let lane = 0;
-  const clients: Client[] = [];
+  const clients: SocketClient[] = [];
 
   before(async () => {
     exchange = await startApiExchange();
@@ -100,8 +29,8 @@ describe('the WebSocket', () => {
     await exchange.stop();
   });
 
-  const connect = async (): Promise<Client> => {
-    const client = new Client(exchange.url);
+  const connect = async (): Promise<SocketClient> => {
+    const client = new SocketClient(exchange.url);
     clients.push(client);
     return client.open();
   };
@@ -257,6 +186,41 @@ describe('the WebSocket', () => {
     assert.equal((await client.ask({ op: 'cancelAll', market: 'WETH-USDC' })).cancelled.length, 1);
   });
 
+  it('reduces an order in its place', async () => {
+    const client = await connect();
+    const first = await place(maker, { ticks: 350_000, lots: 10 });
+    const second = await place(maker, { ticks: 350_000, lots: 10 });
+    const reduce = (order: Json, remaining: string): Promise<Json> =>
+      client.ask({ op: 'reduce', orderId: order.id, remaining });
+    assert.equal((await reduce(first, '0.004')).error.code, 'UNAUTHENTICATED');
+    await client.login(await makeKey(exchange.url, maker, { scopes: 'read', timestamp: Date.now() - 7 }));
+    assert.equal((await reduce(first, '0.004')).error.code, 'FORBIDDEN');
+    await client.login(key);
+    const reduced = await reduce({ id: first.id.toUpperCase().replace('0X', '0x') }, '0.004');
+    assert.deepEqual([reduced.op, reduced.order.remaining, reduced.order.status], ['ack', '0.004', 'open']);
+    assert.equal((await reduce(first, '0.004')).order.remaining, '0.004', 'again does no harm');
+    assert.equal((await reduce(first, '0.005')).error.reason, 'not_smaller');
+    for (const [remaining, code] of [
+      ['0.0005', 'bad_size'],
+      ['0', 'bad_size'],
+      ['-1', 'bad_format'],
+    ] as const)
+      assert.equal((await reduce(first, remaining)).error.errors[0].code, code, remaining);
+    const foreign = await place(taker, { ticks: 351_000, lots: 10 });
+    assert.equal((await reduce(foreign, '0.004')).error.code, 'NOT_FOUND');
+    // It is still the first in the queue: the taker meets it and not the second.
+    const taken = await place(taker, { side: 'buy', ticks: 350_000, lots: 4, timeInForce: 'ioc' });
+    assert.equal(taken.status, 'filled');
+    await exchange.projected();
+    const statuses = await Promise.all(
+      [first, second].map(
+        async ({ id }) => (await signedSend(exchange.url, key, 'GET', `/api/v1/orders/${id}`)).body.status,
+      ),
+    );
+    assert.deepEqual(statuses, ['filled', 'open']);
+    assert.equal((await reduce(first, '0.001')).error.reason, 'order_not_found');
+  });
+
   it('brings orders that are sent back to back to the engine in their order, in few commits', async () => {
     const client = await connect();
     const bodies = await Promise.all(
@@ -330,7 +294,7 @@ describe('the WebSocket', () => {
       },
     });
     try {
-      const client = await new Client(gateway.url).open();
+      const client = await new SocketClient(gateway.url).open();
       await client.login(key);
       await client.ask({ op: 'cancelOnDisconnect', enabled: true });
       const body = await signedOrder(exchange, maker, { lane: lane++, ticks: 345_000, lots: 1 });
@@ -383,7 +347,7 @@ describe('the WebSocket', () => {
 
   it('says goodbye before it shuts down', async () => {
     const gateway = await exchange.secondGateway();
-    const client = await new Client(gateway.url).open();
+    const client = await new SocketClient(gateway.url).open();
     await client.ask({ op: 'subscribe', channel: 'depth', market: 'WETH-USDC' });
     await gateway.close();
     assert.equal((await client.next((message) => message.op === 'notice')).code, 'shutdown');

@@ -1,9 +1,10 @@
-/** /docs, /docs/errors, /docs/errors/CODE and the OpenAPI document. */
+/** /docs, /docs/errors, /docs/errors/CODE, the OpenAPI and the AsyncAPI document. */
 import type { ErrorCode } from '../../domain/errors.ts';
 import { ERROR_CATALOGUE } from '../../domain/errors.ts';
 import { REJECT_REASONS, WITHDRAWAL_REJECT_REASONS } from '../../domain/reasons.ts';
 import type { ApiDependencies, ApiInstance } from '../context.ts';
 import { notFound } from '../problem.ts';
+import { asyncApiDocument } from './asyncapi.ts';
 import { ERROR_EXPLANATIONS } from './error-explanations.ts';
 import { escapeHtml, htmlPage, prose } from './html.ts';
 
@@ -20,6 +21,9 @@ export function registerDocs(app: ApiInstance, dependencies: Pick<ApiDependencie
   const hidden = { schema: { hide: true } };
   app.get('/openapi.json', hidden, async () => app.swagger());
   app.get('/api/v1/openapi.json', hidden, async () => app.swagger());
+  const asyncApi = asyncApiDocument(dependencies.chain);
+  app.get('/asyncapi.json', hidden, async () => asyncApi);
+  app.get('/api/v1/asyncapi.json', hidden, async () => asyncApi);
   app.get('/docs', hidden, async (_request, reply) =>
     reply
       .headers({ 'content-type': HTML, 'content-security-policy': POLICY })
@@ -83,13 +87,13 @@ function overview(document: Document, chainId: number): string {
   return `<h1>Tallystick API</h1>
 <p>Chain ${chainId}. <a href="/openapi.json">OpenAPI</a> · <a href="/docs/errors">Errors</a> · <a href="/api/v1/contracts">Contracts and EIP-712 types</a> · <a href="/api/v1/status">Status</a></p>
 <p>Amounts and prices are plain decimal strings; times are milliseconds (the expiry inside signed messages: Unix seconds); addresses go out checksummed and come in any case; lists are <code>{ data, nextCursor }</code>, paged by <code>?limit&amp;cursor</code>.</p>
-<p id="signing">Orders and withdrawals carry their own EIP-712 signature and need no key. Private reads and cancels need an API key (below), cancels also take a wallet signature over the message <code>Cancel(account, scope, timestamp)</code> in the headers <code>tallystick-account</code>, <code>tallystick-timestamp</code>, <code>tallystick-wallet-signature</code>; the scope is <code>order:&lt;id&gt;</code>, <code>market:&lt;symbol&gt;</code>, <code>all</code>, <code>cancel-after</code> or <code>key:&lt;id&gt;</code>.</p>
+<p id="signing">Orders and withdrawals carry their own EIP-712 signature and need no key. Private reads and cancels need an API key (below), cancels also take a wallet signature over the message <code>Cancel(account, scope, timestamp)</code> in the headers <code>tallystick-account</code>, <code>tallystick-timestamp</code>, <code>tallystick-wallet-signature</code>; the scope is <code>order:&lt;id&gt;</code>, <code>reduce:&lt;id&gt;:&lt;remaining&gt;</code>, <code>market:&lt;symbol&gt;</code>, <code>all</code>, <code>cancel-after:&lt;timeoutMs&gt;</code>, <code>login</code> (WebSocket) or <code>key:&lt;id&gt;</code>.</p>
 <p id="api-keys">An API key signs requests: <code>tallystick-key</code>, <code>tallystick-timestamp</code> (ms), <code>tallystick-signature</code> = hex HMAC-SHA256 under the secret over</p>
 <pre>METHOD
 /path?with=query
 timestamp
 hex SHA-256 of the body</pre>
 <p>joined by newlines, at most <code>tallystick-receive-window</code> ms old (default 5000, at most 60000).</p>
-<p>The WebSocket at <code>/ws</code> is described in docs/api.md of the source.</p>
+<p>The WebSocket at <code>/ws</code> is described by <a href="/asyncapi.json">AsyncAPI</a>, and in docs/api.md of the source.</p>
 ${sections.join('\n')}`;
 }

@@ -1,8 +1,8 @@
 /** What a client may say on the WebSocket: one schema per `op`. `id` is echoed in the answer. */
 import { type Static, Type } from 'typebox';
-import { AddressIn, HashText, MarketSymbol, object, PlaceOrderBody, SignatureIn } from '../schemas.ts';
+import { AddressIn, DecimalIn, HashText, MarketSymbol, object, PlaceOrderBody, SignatureIn } from '../schemas.ts';
 
-const Id = Type.Optional(
+export const MessageIdSchema = Type.Optional(
   Type.Union([Type.Integer(), Type.String({ maxLength: 64 })], {
     description: 'an integer or a string of at most 64 characters',
   }),
@@ -14,19 +14,19 @@ const Channel = Type.Enum([...PUBLIC_CHANNELS, ...PRIVATE_CHANNELS]);
 
 const Subscribe = object({
   op: Type.Literal('subscribe'),
-  id: Id,
+  id: MessageIdSchema,
   channel: Channel,
   market: Type.Optional(MarketSymbol),
 });
 const Unsubscribe = object({
   op: Type.Literal('unsubscribe'),
-  id: Id,
+  id: MessageIdSchema,
   channel: Channel,
   market: Type.Optional(MarketSymbol),
 });
 const Resume = object({
   op: Type.Literal('resume'),
-  id: Id,
+  id: MessageIdSchema,
   channel: Channel,
   market: Type.Optional(MarketSymbol),
   fromSeq: Type.Integer({ minimum: 0, description: 'the seq of the last message that was seen' }),
@@ -34,17 +34,22 @@ const Resume = object({
 /** By an API key (HMAC over GET, /ws, the time and an empty body), or by the wallet over the Cancel message with the scope `login`. */
 const Login = object({
   op: Type.Literal('login'),
-  id: Id,
+  id: MessageIdSchema,
   timestamp: Type.Integer({ minimum: 0 }),
   key: Type.Optional(Type.String({ maxLength: 64 })),
   signature: SignatureOrHmac(),
   account: Type.Optional(AddressIn),
 });
-const Place = object({ op: Type.Literal('place'), id: Id, ...PlaceOrderBody.properties });
-const Cancel = object({ op: Type.Literal('cancel'), id: Id, orderId: HashText });
-const CancelAll = object({ op: Type.Literal('cancelAll'), id: Id, market: Type.Optional(MarketSymbol) });
-const CancelOnDisconnect = object({ op: Type.Literal('cancelOnDisconnect'), id: Id, enabled: Type.Boolean() });
-const Ping = object({ op: Type.Literal('ping'), id: Id });
+const Place = object({ op: Type.Literal('place'), id: MessageIdSchema, ...PlaceOrderBody.properties });
+const Cancel = object({ op: Type.Literal('cancel'), id: MessageIdSchema, orderId: HashText });
+const Reduce = object({ op: Type.Literal('reduce'), id: MessageIdSchema, orderId: HashText, remaining: DecimalIn });
+const CancelAll = object({ op: Type.Literal('cancelAll'), id: MessageIdSchema, market: Type.Optional(MarketSymbol) });
+const CancelOnDisconnect = object({
+  op: Type.Literal('cancelOnDisconnect'),
+  id: MessageIdSchema,
+  enabled: Type.Boolean(),
+});
+const Ping = object({ op: Type.Literal('ping'), id: MessageIdSchema });
 
 function SignatureOrHmac() {
   return Type.Union([SignatureIn, Type.String({ pattern: '^[0-9a-fA-F]{64}$' })]);
@@ -57,6 +62,7 @@ export const OPERATIONS = {
   login: Login,
   place: Place,
   cancel: Cancel,
+  reduce: Reduce,
   cancelAll: CancelAll,
   cancelOnDisconnect: CancelOnDisconnect,
   ping: Ping,
@@ -69,6 +75,7 @@ export type ClientMessage =
   | Static<typeof Login>
   | Static<typeof Place>
   | Static<typeof Cancel>
+  | Static<typeof Reduce>
   | Static<typeof CancelAll>
   | Static<typeof CancelOnDisconnect>
   | Static<typeof Ping>;

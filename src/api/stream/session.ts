@@ -10,6 +10,7 @@ import { ProblemError, problemOf, toExchangeError, validationFailed } from '../p
 import { type Budget, rateLimited, type Taken } from '../rate-limits.ts';
 import { parseStrictJson } from '../strict-json.ts';
 import { PlacementLine } from '../trading/placement-line.ts';
+import { reduceOrder } from '../trading/reduce-order.ts';
 import { orderView } from '../views.ts';
 import type { AccountFeeds } from './account-feeds.ts';
 import type { Channel } from './channel.ts';
@@ -19,7 +20,14 @@ import { isPrivateChannel, OPERATIONS } from './protocol.ts';
 import type { PublicChannels } from './public-channels.ts';
 
 /** What counts as an order; a login costs a signature check. */
-const ORDER_OPERATIONS: ReadonlySet<string> = new Set(['login', 'place', 'cancel', 'cancelAll', 'cancelOnDisconnect']);
+const ORDER_OPERATIONS: ReadonlySet<string> = new Set([
+  'login',
+  'place',
+  'reduce',
+  'cancel',
+  'cancelAll',
+  'cancelOnDisconnect',
+]);
 const SUBSCRIPTIONS_MAX = 200;
 const PENDING_MAX = 1_000;
 
@@ -128,6 +136,14 @@ export class Session {
         const { account } = this.#requireScope('cancel');
         const order = await context.desk.cancel(account, message.orderId.toLowerCase() as Hash);
         this.#ack(id, { order: orderView(order, await context.catalogue.marketAt(order.market)) });
+        return;
+      }
+      case 'reduce': {
+        const { account } = this.#requireScope('cancel');
+        const { orderId, remaining } = message;
+        this.#ack(id, {
+          order: await reduceOrder({ account, digest: orderId.toLowerCase() as Hash, remaining }, context),
+        });
         return;
       }
       case 'cancelAll': {
