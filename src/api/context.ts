@@ -17,6 +17,7 @@ import type { MarketCatalogue } from './market-catalogue.ts';
 import type { RateLimits } from './rate-limits.ts';
 import type { ReadYourWrites } from './read-your-writes.ts';
 import type { DisconnectLeases } from './stream/disconnect-leases.ts';
+import type { KnownAccounts } from './trading/known-accounts.ts';
 import type { OrderDesk } from './trading/order-desk.ts';
 import type { WithdrawalDesk } from './trading/withdrawal-desk.ts';
 
@@ -113,6 +114,7 @@ export type ApiContext = {
   readonly catalogue: MarketCatalogue;
   readonly credentials: Credentials;
   readonly writes: ReadYourWrites;
+  readonly accounts: KnownAccounts;
   readonly desk: OrderDesk;
   readonly disconnects: DisconnectLeases;
   readonly withdrawals: WithdrawalDesk;

@@ -14,6 +14,7 @@ import websocket from '@fastify/websocket';
 import type { FastifyBaseLogger, FastifyHttpOptions, FastifyRequest, RawServerDefault } from 'fastify';
 import Fastify, { LogController } from 'fastify';
 import { createDigester } from '../chain/digests.ts';
+import { findKnownDeposits } from '../storage/queries/known-accounts.ts';
 import { listAssets, listMarkets } from '../storage/queries/listings.ts';
 import { ProjectionWaiter } from '../storage/queries/progress.ts';
 import { createApiKeyStore } from './auth/api-keys.ts';
@@ -32,6 +33,7 @@ import { ROUTES } from './routes/index.ts';
 import { DisconnectLeases } from './stream/disconnect-leases.ts';
 import { closeSockets, registerStream } from './stream/register-stream.ts';
 import { parseStrictJson } from './strict-json.ts';
+import { KnownAccounts } from './trading/known-accounts.ts';
 import { OrderDesk } from './trading/order-desk.ts';
 import { WithdrawalDesk } from './trading/withdrawal-desk.ts';
 
@@ -138,6 +140,10 @@ function createContext(dependencies: ApiDependencies): ApiContext {
   );
   const waiter = new ProjectionWaiter(pool);
   const writes = new ReadYourWrites((sequence, timeoutMs) => waiter.waitFor(sequence, timeoutMs));
+  const accounts = new KnownAccounts({
+    look: (asked) => findKnownDeposits(pool, asked),
+    reached: (sequence) => writes.reached(sequence),
+  });
   const credentials: Credentials = {
     keys: createApiKeyStore(pool, clock),
     masterKey: dependencies.apiKeySecret,
@@ -145,7 +151,7 @@ function createContext(dependencies: ApiDependencies): ApiContext {
     clock,
   };
   const { commandTimeoutMs } = limits;
-  const deskDependencies = { pool, commands, signatures, catalogue, writes, clock, commandTimeoutMs };
+  const deskDependencies = { pool, commands, signatures, accounts, catalogue, writes, clock, commandTimeoutMs };
   return {
     dependencies,
     pool,
@@ -157,6 +163,7 @@ function createContext(dependencies: ApiDependencies): ApiContext {
     catalogue,
     credentials,
     writes,
+    accounts,
     desk: new OrderDesk(deskDependencies),
     disconnects: new DisconnectLeases({
       commands,

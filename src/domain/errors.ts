@@ -13,6 +13,7 @@ export const ERROR_CATALOGUE = {
   CONFLICT: { status: 409, title: 'The same id was used with other content' },
   PAYLOAD_TOO_LARGE: { status: 413, title: 'The body is too large' },
   UNSUPPORTED_MEDIA_TYPE: { status: 415, title: 'The content type is not supported' },
+  ACCOUNT_UNKNOWN: { status: 422, title: 'The account never had a deposit' },
   ORDER_REJECTED: { status: 422, title: 'The order was refused' },
   WITHDRAWAL_REJECTED: { status: 422, title: 'The withdrawal was refused' },
   RATE_LIMITED: { status: 429, title: 'Too many requests' },

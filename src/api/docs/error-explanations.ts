@@ -17,6 +17,8 @@ export const ERROR_EXPLANATIONS: Readonly<Record<ErrorCode, string>> = {
     'The client order id, or the signed order, was used before with other content; `existingOrderId` names it. The same id with the same content gives the original instead.',
   PAYLOAD_TOO_LARGE: 'Send less at once; POST /api/v1/orders/batch takes up to 50 orders.',
   UNSUPPORTED_MEDIA_TYPE: 'Send the body with Content-Type: application/json.',
+  ACCOUNT_UNKNOWN:
+    'The account never had a deposit in this vault, so that it can neither trade nor withdraw, and its requests do not reach the engine. Deposit first; GET /api/v1/contracts names the vault and its chain. Usual causes: a wallet of another chain or another exchange, an account that signs for another one (`account` is the owner, not the session key). A deposit counts from the moment its transaction is in a block; it can be traded once that block is final.',
   ORDER_REJECTED:
     'The engine read the order and refused it; `errors[].code` is the reason and `errors[].message` says it in words. The refusal is in the journal and nothing was locked. Reasons are listed below.',
   WITHDRAWAL_REJECTED:

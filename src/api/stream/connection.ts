@@ -53,6 +53,11 @@ export class Connection implements ChannelSubscriber {
     });
   }
 
+  /** Whether the socket has closed. */
+  get isDisposed(): boolean {
+    return this.#isDisposed;
+  }
+
   get subscriptionCount(): number {
     return this.#channels.size;
   }

@@ -153,6 +153,7 @@ export class Session {
         return;
       }
       case 'cancelOnDisconnect':
+        if (message.enabled) await context.accounts.require(this.#requireScope('cancel').account, '');
         await this.#setCancelOnDisconnect(this.#requireScope('cancel'), message.enabled);
         this.#ack(id, { enabled: message.enabled });
     }
@@ -160,7 +161,8 @@ export class Session {
 
   async #setCancelOnDisconnect({ account }: Caller, enabled: boolean): Promise<void> {
     const connection = this.#connection;
-    if (connection.cancelOnDisconnect === enabled) return;
+    // A socket that is gone would stay armed for ever.
+    if (connection.isDisposed || connection.cancelOnDisconnect === enabled) return;
     connection.cancelOnDisconnect = enabled;
     try {
       if (enabled) await this.#using.context.disconnects.arm(account, connection);

@@ -34,6 +34,7 @@ import {
 } from './client-order-ids.ts';
 import type { Committed } from './engine-reply.ts';
 import { cancelledDigests, committedOf, orderRejected, placementOf } from './engine-reply.ts';
+import type { KnownAccounts } from './known-accounts.ts';
 import type { PlaceInLine, PlacementLine } from './placement-line.ts';
 import { NO_LINE } from './placement-line.ts';
 import { PlacementMemory } from './placement-memory.ts';
@@ -44,6 +45,7 @@ export type DeskDependencies = {
   readonly pool: Pool;
   readonly commands: CommandClient;
   readonly signatures: SignaturePool;
+  readonly accounts: KnownAccounts;
   readonly catalogue: MarketCatalogue;
   readonly writes: ReadYourWrites;
   readonly clock: () => number;
@@ -80,7 +82,7 @@ export class OrderDesk {
 
   /**
    * `isNew` is false when the answer is an earlier order. Orders of one `line` reach the engine in the order of the calls.
-   * @throws ProblemError VALIDATION_FAILED, INVALID_SIGNATURE, CONFLICT, ORDER_REJECTED, OVERLOADED, STATUS_UNKNOWN, NOT_FOUND (`replaces`)
+   * @throws ProblemError VALIDATION_FAILED, ACCOUNT_UNKNOWN, INVALID_SIGNATURE, CONFLICT, ORDER_REJECTED, OVERLOADED, STATUS_UNKNOWN, NOT_FOUND (`replaces`)
    */
   async place(body: PlaceOrderBody, line?: PlacementLine): Promise<{ placed: PlacedOrder; isNew: boolean }> {
     const place = line?.take() ?? NO_LINE;
@@ -93,8 +95,9 @@ export class OrderDesk {
   }
 
   async #placeInLine(body: PlaceOrderBody, place: PlaceInLine): Promise<{ placed: PlacedOrder; isNew: boolean }> {
-    const { catalogue, signatures } = this.#using;
+    const { catalogue, signatures, accounts } = this.#using;
     const read = await readOrder(body, catalogue);
+    if (!accounts.has(read.terms.account)) await accounts.require(read.terms.account, '/order/account');
     const checked = await signatures.check({ kind: 'order', message: read.message, signature: body.signature });
     await checkSigner(checked, read.terms.market, this.#using);
     const order = toNewOrder(read.terms, checked, read.options);
@@ -170,6 +173,8 @@ export class OrderDesk {
 
   /** Cancels every live order of the account, in one market or in all; the ids of those that it ended. */
   async cancelAll(account: Address, market: number | undefined): Promise<Hash[]> {
+    // It has no orders; the engine need not say so.
+    if ((await this.#using.accounts.standing(account)) === 'unknown') return [];
     const reply = await this.#submit(
       { kind: 'cancelAllOrders', account, market },
       account,
@@ -178,8 +183,9 @@ export class OrderDesk {
     return cancelledDigests(reply, account);
   }
 
-  /** Sets or renews the dead man's switch; undefined switches it off. */
+  /** Sets or renews the dead man's switch; undefined switches it off. @throws ProblemError ACCOUNT_UNKNOWN: the engine would not keep it */
   async cancelAfter(account: Address, deadlineMs: TimestampMs | undefined): Promise<void> {
+    await this.#using.accounts.require(account, '');
     await this.#submit({ kind: 'cancelAfter', account, deadlineMs }, account, 'Sending it again does no harm.');
   }
 

@@ -23,6 +23,7 @@ import type { PlaceOrderBody } from '../schemas.ts';
 import { priceText, sizeText } from '../views.ts';
 import { checkSigner } from './check-signer.ts';
 import { REASON_FIELDS } from './engine-reply.ts';
+import { unknownAccount } from './known-accounts.ts';
 import type { ReadOrder } from './read-signed.ts';
 import { tryReadOrder } from './read-signed.ts';
 
@@ -40,6 +41,9 @@ export async function validateOrder(body: Static<typeof PlaceOrderBody>, context
       : await dependencies.signatures.check({ kind: 'order', message, signature: body.signature });
   if (checked !== undefined) problems.push(...(await signatureProblems(checked, order?.terms.market ?? 0, context)));
   if (order !== undefined && checked !== undefined) {
+    const { account } = order.terms;
+    if ((await context.accounts.standing(account)) === 'unknown')
+      problems.push(unknownAccount(account, '/order/account'));
     const reasons = await reasonsAgainst(order, checked, context);
     problems.push(
       ...reasons.map((reason) => ({

@@ -17,12 +17,14 @@ import type { WithdrawalBody } from '../schemas.ts';
 import { withdrawalView } from '../views.ts';
 import type { Committed } from './engine-reply.ts';
 import { committedOf, withdrawalRejected } from './engine-reply.ts';
+import type { KnownAccounts } from './known-accounts.ts';
 import { readWithdrawal } from './read-signed.ts';
 
 export type WithdrawalDeskDependencies = {
   readonly pool: Pool;
   readonly commands: CommandClient;
   readonly signatures: SignaturePool;
+  readonly accounts: KnownAccounts;
   readonly catalogue: MarketCatalogue;
   readonly writes: ReadYourWrites;
   readonly clock: () => number;
@@ -36,10 +38,11 @@ export class WithdrawalDesk {
     this.#using = dependencies;
   }
 
-  /** @throws ProblemError VALIDATION_FAILED, INVALID_SIGNATURE, WITHDRAWAL_REJECTED, OVERLOADED, STATUS_UNKNOWN */
+  /** @throws ProblemError VALIDATION_FAILED, ACCOUNT_UNKNOWN, INVALID_SIGNATURE, WITHDRAWAL_REJECTED, OVERLOADED, STATUS_UNKNOWN */
   async request(body: Static<typeof WithdrawalBody>): Promise<{ withdrawal: WithdrawalView; isNew: boolean }> {
-    const { pool, commands, signatures, catalogue, writes, clock, commandTimeoutMs } = this.#using;
+    const { pool, commands, signatures, accounts, catalogue, writes, clock, commandTimeoutMs } = this.#using;
     const { message, terms } = await readWithdrawal(body, catalogue);
+    await accounts.require(terms.account, '/withdrawal/account');
     const checked = await signatures.check({ kind: 'withdrawal', message, signature: body.signature });
     if (checked.signer !== terms.account) {
       const { account, signer, digest, problem } = checked;
