@@ -9,7 +9,6 @@
 import type { Pool } from 'pg';
 import { Registry } from 'prom-client';
 import { createOperationsServer, type ReadinessCheck } from '../api/operations-server.ts';
-import { createRpcPool } from '../chain/rpc-pool.ts';
 import { ExchangeError } from '../domain/errors.ts';
 import type { Transport } from '../messaging/port.ts';
 import type { RedisOptions } from '../messaging/redis/connection.ts';
@@ -31,6 +30,7 @@ import { startEngineService } from './engine-service.ts';
 import { startGatewayService } from './gateway-service.ts';
 import { createLogger } from './logger.ts';
 import { createProcessContext, type ProcessContext } from './process-context.ts';
+import { readChainId } from './read-chain-id.ts';
 import { chooseEngineSigner, chooseTransactionSigner } from './signing-keys.ts';
 import { finalityOf, recordedVault, requireActiveKey } from './vault-place.ts';
 
@@ -196,10 +196,12 @@ async function openContext(settings: Settings, service: string): Promise<Process
   const vault = addressSetting(settings.VAULT_ADDRESS) ?? (await recordedVault(databaseUrl));
   if (vault === undefined)
     throw new ExchangeError('CONFIGURATION', 'VAULT_ADDRESS is missing, and the database names no vault yet.');
-  const chainId = Number(await createRpcPool(urls).run((endpoint) => endpoint.request('eth_chainId', [])));
+  const logger = createLogger(settings.LOG_LEVEL, service);
+  const { chainId, silent } = await readChainId(urls);
+  for (const problem of silent) logger.warn(`a node was passed over for the chain id: ${problem}`);
   return createProcessContext({
     settings,
-    logger: createLogger(settings.LOG_LEVEL, service),
+    logger,
     databaseUrl,
     rpcUrls: urls,
     vault,

@@ -5,7 +5,7 @@
 import { randomBytes } from 'node:crypto';
 import { mkdir, readFile, writeFile } from 'node:fs/promises';
 import { join, resolve } from 'node:path';
-import { BaseError, createPublicClient, encodeFunctionData, http, parseAbi } from 'viem';
+import { BaseError, encodeFunctionData, parseAbi } from 'viem';
 import { mnemonicToAccount, privateKeyToAccount } from 'viem/accounts';
 import { deployLocal } from '../../scripts/deploy.ts';
 import { ExchangeError } from '../domain/errors.ts';
@@ -20,6 +20,7 @@ import { LOCAL_ACCOUNTS, localKey } from './local-keys.ts';
 import { LOCAL_CHAIN_ID, LOCAL_MNEMONIC, startLocalNode } from './local-node.ts';
 import { createLogger } from './logger.ts';
 import { createProcessContext } from './process-context.ts';
+import { type ChainIdAnswer, hostOf, readChainId } from './read-chain-id.ts';
 import { chooseEngineSigner, chooseTransactionSigner } from './signing-keys.ts';
 import { finalityOf, recordedVault, requireActiveKey } from './vault-place.ts';
 
@@ -81,12 +82,7 @@ async function startAll(settings: Settings, running: Stoppable[], ended: Promise
 
   const databaseUrl = settings.DATABASE_URL ?? (await startDatabase(directory, running));
   const nodes = settings.RPC_URL === undefined ? [await startNode(directory, running)] : rpcUrls(settings);
-  const rpcUrl = nodes[0] ?? '';
-  const chainId = await timed(
-    'chain',
-    () => readChainId(rpcUrl),
-    (id) => `id ${id} at ${hostOf(rpcUrl)}`,
-  );
+  const { chainId, rpcUrl } = await timed('chain', () => readChainId(nodes), describeChain);
   const engineSigner = chooseEngineSigner(settings, chainId);
   const transactionSigner = chooseTransactionSigner(settings, chainId);
   await migrate(databaseUrl);
@@ -151,9 +147,8 @@ async function timed<T>(name: string, work: () => Promise<T>, describe: (result:
   return result;
 }
 
-const readChainId = (rpcUrl: string): Promise<number> => createPublicClient({ transport: http(rpcUrl) }).getChainId();
-
-const hostOf = (url: string): string => new URL(url).host;
+const describeChain = ({ chainId, rpcUrl, silent }: ChainIdAnswer): string =>
+  [`id ${chainId} at ${hostOf(rpcUrl)}`, ...silent.map((problem) => `passed over: ${problem}`)].join('; ');
 
 /** The vault of the settings, or the one this database belongs to, or on the local chain a new one. */
 async function findVault(options: {

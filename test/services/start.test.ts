@@ -5,6 +5,7 @@ import { createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
+import { startLocalNode } from '../../src/services/local-node.ts';
 import { startRunningExchange } from '../support/running-exchange.ts';
 
 const START = fileURLToPath(new URL('../../src/services/start.ts', import.meta.url));
@@ -81,6 +82,37 @@ describe('npm start', () => {
     });
     assert.deepEqual([noDatabase.code, /^ +at /m.test(noDatabase.errors)], [1, false], noDatabase.errors);
     assert.match(noDatabase.errors, /does not answer.*DATABASE_URL/);
+  });
+
+  it('starts when the first of several nodes is away, and says which one', async function () {
+    this.timeout(120_000);
+    const node = await startLocalNode({ blockTimeSeconds: 1, flags: ['--mixed-mining'] });
+    try {
+      const exchange = await startRunningExchange({
+        environment: { RPC_URL: `http://127.0.0.1:1/key,${node.rpcUrl}` },
+      });
+      try {
+        assert.match(
+          exchange.output(),
+          /chain +id 31337 at 127\.0\.0\.1:\d+; passed over: 127\.0\.0\.1:1 did not answer/,
+        );
+        assert.equal(exchange.rpcUrl, node.rpcUrl);
+      } finally {
+        await exchange.stop();
+      }
+    } finally {
+      await node.stop();
+    }
+  });
+
+  it('says of each node why it cannot be used when there is none', async function () {
+    this.timeout(90_000);
+    const { code, errors } = await runToEnd({
+      RPC_URL: 'http://127.0.0.1:1,http://127.0.0.1:2',
+      DATA_DIRECTORY: join(dataDirectory, 'no-node'),
+    });
+    assert.deepEqual([code, /^ +at /m.test(errors)], [1, false], errors);
+    assert.match(errors, /127\.0\.0\.1:1 did not answer.*127\.0\.0\.1:2 did not answer.*Check RPC_URL/);
   });
 
   it('says what to do when its port is taken', async function () {
