@@ -8,14 +8,14 @@
  * Ends with exit code 1 and the failing seed when an invariant does not hold. The last line is one JSON object.
  */
 import { parseArgs } from 'node:util';
-import { type SimulatedLife, simulateSeed } from './simulation/simulate-seed.ts';
+import { type SimulatedLife, STEPS, simulateSeed } from './simulation/simulate-seed.ts';
 
 const { values } = parseArgs({
   options: {
     seed: { type: 'string' },
     seeds: { type: 'string', default: '100' },
     from: { type: 'string', default: '1' },
-    steps: { type: 'string', default: '120' },
+    steps: { type: 'string', default: String(STEPS) },
   },
 });
 const first = Number(values.seed ?? values.from);

@@ -51,7 +51,8 @@ export type SimulatedLife = {
   readonly events: ReadonlyMap<string, number>;
 };
 
-const STEPS = 120;
+/** Steps of one life, in `npm run simulate` and in its test alike. */
+export const STEPS = 120;
 /** The lease is no part of the simulation: a leader that is gone is known to be gone. */
 const NEVER_MS = 2 ** 30;
 

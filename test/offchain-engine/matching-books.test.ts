@@ -1,10 +1,10 @@
 import assert from 'node:assert/strict';
+import { randomInt } from 'node:crypto';
 import fc from 'fast-check';
 import { BATCH_TRADES_MAX } from '../../src/domain/batches.ts';
+import { ACCOUNTS, SideBySide, type Step, steps } from './support/book-steps.ts';
 import { EngineBook } from './support/engine-book.ts';
-import { type BookOrder, type MatchingBook, NaiveBook } from './support/naive-book.ts';
-
-const ACCOUNTS = 4;
+import { type BookOrder, type BookOutcome, type MatchingBook, NaiveBook } from './support/naive-book.ts';
 
 /** Account 0 unless told otherwise. */
 function order(
@@ -169,6 +169,17 @@ for (const [name, create] of BOOKS) {
       assert.deepEqual(book.levels(), { buy: [[100, 5]], sell: [] });
     });
 
+    it('keeps the place in the queue when it is reduced, and refuses what is not less', () => {
+      book.submit(order(1, 'sell', 5, 100));
+      book.submit(order(2, 'sell', 5, 100));
+      assert.equal(book.reduce(1, 3), undefined);
+      assert.equal(book.reduce(1, 3), 'not_smaller');
+      assert.equal(book.reduce(1, 0), 'not_smaller');
+      assert.equal(book.reduce(7, 1), 'order_not_found');
+      assert.deepEqual(book.levels(), { buy: [], sell: [[100, 8]] });
+      assert.deepEqual(book.submit(order(3, 'buy', 4, 100, { account: 1 })).trades, ['3>1 3@100', '3>2 1@100']);
+    });
+
     it('cancels once', () => {
       book.submit(order(1, 'sell', 5, 100));
       assert.equal(book.cancel(1), true);
@@ -178,74 +189,113 @@ for (const [name, create] of BOOKS) {
   });
 }
 
-describe('the engine against the naive book', () => {
-  type Step =
-    | { kind: 'submit'; order: BookOrder }
-    | { kind: 'cancel'; pick: number }
-    | { kind: 'replace'; pick: number; order: BookOrder };
-  const terms = fc.record({
-    account: fc.nat(ACCOUNTS - 1),
-    side: fc.constantFrom('buy' as const, 'sell' as const),
-    size: fc.integer({ min: 1, max: 12 }),
-    price: fc.oneof(
-      { weight: 8, arbitrary: fc.integer({ min: 95, max: 105 }) },
-      { weight: 1, arbitrary: fc.integer({ min: 1, max: 1_000_000 }) },
-    ),
-    timeInForce: fc.constantFrom(
-      'gtc' as const,
-      'gtc' as const,
-      'gtc' as const,
-      'ioc' as const,
-      'fok' as const,
-      'gtd' as const,
-    ),
-    postOnly: fc.integer({ min: 0, max: 7 }).map((draw) => draw === 0),
-    selfTradePrevention: fc.constantFrom(
-      'cancel_newest' as const,
-      'cancel_oldest' as const,
-      'cancel_both' as const,
-      'decrement' as const,
-    ),
-  });
-  const placeable = terms.map((drawn): BookOrder => {
-    const rests = drawn.timeInForce === 'gtc' || drawn.timeInForce === 'gtd';
-    return { ...drawn, id: 0, postOnly: drawn.postOnly && rests };
-  });
-  const step: fc.Arbitrary<Step> = fc.oneof(
-    { weight: 6, arbitrary: placeable.map((drawn): Step => ({ kind: 'submit', order: drawn })) },
-    { weight: 2, arbitrary: fc.nat(1000).map((pick): Step => ({ kind: 'cancel', pick })) },
-    {
-      weight: 2,
-      arbitrary: fc
-        .tuple(fc.nat(1000), placeable)
-        .map(([pick, drawn]): Step => ({ kind: 'replace', pick, order: drawn })),
-    },
-  );
+/** A fresh one every time, so that each run of the tests tries another million. */
+const SEED = Number(process.env['SEED'] ?? randomInt(2 ** 31));
+const OPERATIONS = 1_000_000;
+const STEPS_PER_LIFE = 2_000;
+/** Comparing all levels costs as much as matching; what differs once differs until the level is gone, and every life ends with it. */
+const LEVELS_COMPARED_EVERY = 8;
+
+describe(`the engine against the naive book (SEED=${SEED})`, () => {
+  const play = (life: readonly Step[], books: SideBySide, comparedEvery: number): void => {
+    for (const [index, step] of life.entries()) {
+      books.take(step);
+      if (index % comparedEvery === 0) books.compareLevels();
+    }
+    books.compareLevels();
+  };
 
   it('gives the same trades, ends and levels for any sequence of orders', () => {
     fc.assert(
-      fc.property(fc.array(step, { minLength: 20, maxLength: 120 }), (steps) => {
-        const naive = new NaiveBook();
-        const engine = new EngineBook(ACCOUNTS);
-        const accounts = new Map<number, number>();
-        let id = 0;
-        for (const { kind, ...rest } of steps) {
-          if (kind === 'cancel') {
-            const pick = 'pick' in rest ? (rest.pick % Math.max(1, id)) + 1 : 1;
-            assert.equal(engine.cancel(pick), naive.cancel(pick));
-          } else if ('order' in rest) {
-            const replaced = 'pick' in rest ? (rest.pick % Math.max(1, id)) + 1 : undefined;
-            const account =
-              replaced === undefined ? rest.order.account : (accounts.get(replaced) ?? rest.order.account);
-            const next: BookOrder = { ...rest.order, id: ++id, account };
-            accounts.set(id, account);
-            if (replaced === undefined || replaced === id) assert.deepEqual(engine.submit(next), naive.submit(next));
-            else assert.deepEqual(engine.replace(replaced, next), naive.replace(replaced, next));
-          }
-          assert.deepEqual(engine.levels(), naive.levels());
-        }
-      }),
-      { numRuns: 150 },
+      fc.property(fc.array(steps, { minLength: 20, maxLength: 120 }), (life) =>
+        play(life, new SideBySide(new NaiveBook(), new EngineBook(ACCOUNTS)), 1),
+      ),
+      { numRuns: 150, seed: SEED },
     );
   });
+
+  it(`gives the same over ${OPERATIONS.toLocaleString('en')} operations, in which everything happens`, function () {
+    this.timeout(600_000);
+    const seen = new Map<string, number>();
+    let operations = 0;
+    const life = fc.array(steps, { minLength: STEPS_PER_LIFE, maxLength: STEPS_PER_LIFE, size: 'max' });
+    fc.assert(
+      fc.property(life, (drawn) => {
+        operations += drawn.length;
+        play(drawn, new SideBySide(new NaiveBook(), new EngineBook(ACCOUNTS), seen), LEVELS_COMPARED_EVERY);
+      }),
+      // Without shrinking a failure is told at once, by its seed; the smaller lives above shrink.
+      { numRuns: OPERATIONS / STEPS_PER_LIFE, seed: SEED, endOnFailure: true },
+    );
+    assert.ok(operations >= OPERATIONS, `${operations} operations`);
+    const least: Readonly<Record<string, number>> = {
+      submit: 0.4,
+      trade: 0.15,
+      filled: 0.15,
+      cancelled: 0.02,
+      reduced: 0.004,
+      not_smaller: 0.01,
+      replaced: 0.015,
+      order_not_found: 0.05,
+      ioc_remainder: 0.01,
+      self_trade_prevention: 0.02,
+      post_only_would_cross: 0.01,
+      fill_or_kill_unfillable: 0.01,
+    };
+    const tooSeldom = Object.entries(least).filter(([what, share]) => (seen.get(what) ?? 0) < share * operations);
+    assert.deepEqual(tooSeldom, [], JSON.stringify([...seen]));
+  });
+
+  /** Flaws of the kind that a fast book has; the same property that holds above must not hold with them. */
+  const FLAWS: readonly (readonly [what: string, flawed: () => MatchingBook])[] = [
+    [
+      'a reduced order loses its place',
+      () =>
+        new (class extends NaiveBook {
+          override reduce(id: number, remaining: number): string | undefined {
+            const refused = super.reduce(id, remaining);
+            if (refused === undefined) this.toBack(id);
+            return refused;
+          }
+        })(),
+    ],
+    [
+      'a cancelled order is left behind when it is the tenth',
+      () =>
+        new (class extends NaiveBook {
+          override cancel(id: number): boolean {
+            return id % 10 === 0 ? this.levels().buy.length > 0 : super.cancel(id);
+          }
+        })(),
+    ],
+    [
+      'fill-or-kill counts the orders of its own account',
+      () =>
+        new (class extends NaiveBook {
+          override submit(order: BookOrder): BookOutcome {
+            const mode = order.timeInForce === 'fok' ? 'cancel_oldest' : order.selfTradePrevention;
+            return super.submit({ ...order, selfTradePrevention: mode });
+          }
+        })(),
+    ],
+    [
+      'post-only takes what stands at its own price',
+      () =>
+        new (class extends NaiveBook {
+          override submit(order: BookOrder): BookOutcome {
+            return super.submit({ ...order, postOnly: order.postOnly && order.price % 7 > 0 });
+          }
+        })(),
+    ],
+  ];
+  for (const [what, flawed] of FLAWS)
+    it(`would notice that ${what}`, () => {
+      const result = fc.check(
+        fc.property(fc.array(steps, { minLength: 300, maxLength: 300, size: 'max' }), (life) =>
+          play(life, new SideBySide(flawed(), new EngineBook(ACCOUNTS)), LEVELS_COMPARED_EVERY),
+        ),
+        { numRuns: 100, seed: SEED, endOnFailure: true },
+      );
+      assert.equal(result.failed, true);
+    });
 });

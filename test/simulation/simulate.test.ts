@@ -1,8 +1,7 @@
 import assert from 'node:assert/strict';
-import { simulateSeed } from '../../scripts/simulation/simulate-seed.ts';
+import { STEPS, simulateSeed } from '../../scripts/simulation/simulate-seed.ts';
 
 const SEEDS = 50;
-const STEPS = 60;
 
 describe('simulated lives of the exchange', function () {
   this.timeout(180_000);
@@ -14,7 +13,7 @@ describe('simulated lives of the exchange', function () {
     let skippedTrades = 0;
     for (let seed = 1; seed <= SEEDS; seed++) {
       const life = await simulateSeed(seed, STEPS).catch((cause: unknown) => {
-        throw new Error(`seed ${seed}: npm run simulate -- --seed ${seed} --steps ${STEPS}`, { cause });
+        throw new Error(`seed ${seed}: npm run simulate -- --seed ${seed}`, { cause });
       });
       for (const kind of life.events.keys()) seen.add(kind.split(' ')[0] ?? kind);
       takeovers += life.takeovers;

@@ -2,7 +2,7 @@
 
 import type { EngineEvent } from '../../../src/domain/events.ts';
 import type { NewOrder } from '../../../src/domain/orders.ts';
-import type { Address } from '../../../src/domain/units.ts';
+import type { Address, Lots } from '../../../src/domain/units.ts';
 import { digest, doneOf, Exchange, keyOf, rejection, tradesOf } from './exchange.ts';
 import type { BookLevels, BookOrder, BookOutcome, MatchingBook } from './naive-book.ts';
 
@@ -21,6 +21,12 @@ export class EngineBook implements MatchingBook {
   cancel(id: number): boolean {
     const order = this.#placed.get(id);
     return order !== undefined && rejection(this.exchange.cancel(order)) === undefined;
+  }
+
+  reduce(id: number, remaining: number): string | undefined {
+    const order = this.#placed.get(id);
+    if (order === undefined) return 'order_not_found';
+    return rejection(this.exchange.apply({ kind: 'reduceOrder', order: keyOf(order), remaining: remaining as Lots }));
   }
 
   replace(replaced: number, order: BookOrder): BookOutcome {

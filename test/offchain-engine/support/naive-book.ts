@@ -22,6 +22,8 @@ export type MatchingBook = {
   submit(order: BookOrder): BookOutcome;
   /** @returns whether it was live. */
   cancel(id: number): boolean;
+  /** Leaves the order with less, in its place. @returns why not, or undefined */
+  reduce(id: number, remaining: number): string | undefined;
   replace(replaced: number, order: BookOrder): BookOutcome;
   levels(): BookLevels;
 };
@@ -41,6 +43,14 @@ export class NaiveBook implements MatchingBook {
     const before = this.#orders.length;
     this.#drop(id);
     return this.#orders.length < before;
+  }
+
+  reduce(id: number, remaining: number): string | undefined {
+    const order = this.#orders.find((resting) => resting.id === id);
+    if (order === undefined) return 'order_not_found';
+    if (remaining < 1 || remaining >= order.remaining) return 'not_smaller';
+    order.remaining = remaining;
+    return undefined;
   }
 
   replace(replaced: number, order: BookOrder): BookOutcome {
@@ -67,6 +77,14 @@ export class NaiveBook implements MatchingBook {
       return [...sizes].sort((a, b) => (which === 'buy' ? b[0] - a[0] : a[0] - b[0]));
     };
     return { buy: side('buy'), sell: side('sell') };
+  }
+
+  /** Only for books that are flawed on purpose. */
+  protected toBack(id: number): void {
+    this.#orders = [
+      ...this.#orders.filter((order) => order.id !== id),
+      ...this.#orders.filter((order) => order.id === id),
+    ];
   }
 
   /** Orders the taker would meet, best price first, then oldest. */
