@@ -1,6 +1,6 @@
 /**
  * `node scripts/write-golden.ts`: freezes the present rules version in golden journals. Run once per version, before it ships:
- * files that are there already are never written again.
+ * files that are there already are never written again, and a test holds them to the fingerprints that this prints.
  */
 import { existsSync, mkdirSync, writeFileSync } from 'node:fs';
 import { type Command, RULES_VERSION, type SequencedCommand } from '../src/domain/commands.ts';
@@ -16,7 +16,12 @@ import {
   PARAMETERS,
   QUOTE,
 } from '../test/offchain-engine/support/exchange.ts';
-import { goldenDirectory, packJournal, replayGolden } from '../test/offchain-engine/support/golden-journals.ts';
+import {
+  fingerprintOf,
+  goldenDirectory,
+  packJournal,
+  replayGolden,
+} from '../test/offchain-engine/support/golden-journals.ts';
 import { simulateSeed } from './simulation/simulate-seed.ts';
 
 const SEEDS = [3, 8, 21];
@@ -111,8 +116,10 @@ function freeze(name: string, commands: readonly SequencedCommand[]): void {
     return;
   }
   const journal = packJournal(commands);
-  writeFileSync(file, `${JSON.stringify({ ...replayGolden(journal), journal }, undefined, 2)}\n`);
-  console.log(`${name}: ${commands.length} commands`);
+  const golden = { ...replayGolden(journal), journal };
+  writeFileSync(file, `${JSON.stringify(golden, undefined, 2)}\n`);
+  console.log(`${name}: ${commands.length} commands. For FROZEN in test/offchain-engine/golden.test.ts:`);
+  console.log(`    '${name}.json': '${fingerprintOf(golden)}',`);
 }
 
 mkdirSync(goldenDirectory(RULES_VERSION), { recursive: true });

@@ -28,6 +28,14 @@ export type Golden = GoldenResult & {
   readonly journal: string;
 };
 
+/** SHA-256 over what a golden file says, however it is laid out: what golden.test.ts holds it to. */
+export function fingerprintOf(golden: Golden): string {
+  const { rulesVersion, commands, stateHash: state, eventsHash, batches, journal } = golden;
+  return createHash('sha256')
+    .update(JSON.stringify([rulesVersion, commands, state, eventsHash, batches, journal]))
+    .digest('hex');
+}
+
 export const goldenDirectory = (version: number): URL => new URL(`../golden/rules-${version}/`, import.meta.url);
 
 export function packJournal(commands: readonly SequencedCommand[]): string {
