@@ -155,7 +155,9 @@ export const OrderView = object({
   averagePrice: nullable(DecimalOut),
   feesPaid: DecimalOut,
   status: OrderStatus,
-  reason: nullable(Type.String({ description: 'Why it was cancelled, has expired or was rejected.' })),
+  reason: nullable(
+    Type.String({ description: 'Why it was cancelled, has expired or was rejected: a word of /docs/reasons.' }),
+  ),
   timeInForce: TimeInForce,
   postOnly: Type.Boolean(),
   maxFeePpm: Type.Integer(),

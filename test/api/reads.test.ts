@@ -1,7 +1,9 @@
 /** Every read of the API against real tables: public data, an account's own, documentation. */
 import assert from 'node:assert/strict';
 import { fileURLToPath } from 'node:url';
+import { SKIP_REASONS } from '../../src/domain/batches.ts';
 import { packNonce } from '../../src/domain/orders.ts';
+import { CANCEL_REASONS, REJECT_REASONS, WITHDRAWAL_REJECT_REASONS } from '../../src/domain/reasons.ts';
 import { WITHDRAWAL_TYPES } from '../../src/domain/typed-data.ts';
 import type { Address } from '../../src/domain/units.ts';
 import {
@@ -293,5 +295,9 @@ describe('reading from the API', () => {
     for (const link of links) assert.equal((await fetch(`${exchange.url}${link}`)).status, 200, link);
     assert.equal((await send(exchange.url, 'GET', '/docs/errors/NONE')).status, 404);
     assert.match((await send(exchange.url, 'GET', '/docs/errors/ORDER_REJECTED')).body, /post_only_would_cross/);
+    const reasons = (await send(exchange.url, 'GET', '/docs/reasons')).body;
+    const words = [REJECT_REASONS, CANCEL_REASONS, WITHDRAWAL_REJECT_REASONS].flatMap((table) => Object.keys(table));
+    for (const word of [...words, ...Object.values(SKIP_REASONS)])
+      assert.ok(reasons.includes(`<code>${word}</code>`), word);
   });
 });

@@ -297,7 +297,7 @@ describe('order entry', () => {
 
   it('has a case for every reason that order entry can give', () => {
     const covered = new Set<string>([...CASES.map(({ reason }) => reason), 'notional_too_large']);
-    // Bounds of memory that a test does not fill, and the reasons of cancels, replaces, reductions and connections.
+    // Want of room, and the reasons of cancels, replaces, reductions and connections: each has a case in reasons.test.ts.
     const elsewhere = ['book_full', 'order_not_found', 'not_smaller', 'too_many_sessions'];
     assert.deepEqual(
       Object.keys(REJECT_REASONS).filter((reason) => !covered.has(reason) && !elsewhere.includes(reason)),

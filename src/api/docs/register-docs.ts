@@ -1,7 +1,8 @@
-/** /docs, /docs/errors, /docs/errors/CODE, the OpenAPI and the AsyncAPI document. */
+/** /docs, /docs/errors, /docs/errors/CODE, /docs/reasons, the OpenAPI and the AsyncAPI document. */
+import { SKIP_REASONS, WITHDRAWAL_OUTCOMES } from '../../domain/batches.ts';
 import type { ErrorCode } from '../../domain/errors.ts';
 import { ERROR_CATALOGUE } from '../../domain/errors.ts';
-import { REJECT_REASONS, WITHDRAWAL_REJECT_REASONS } from '../../domain/reasons.ts';
+import { CANCEL_REASONS, REJECT_REASONS, WITHDRAWAL_REJECT_REASONS } from '../../domain/reasons.ts';
 import type { ApiDependencies, ApiInstance } from '../context.ts';
 import { notFound } from '../problem.ts';
 import { asyncApiDocument } from './asyncapi.ts';
@@ -31,6 +32,9 @@ export function registerDocs(app: ApiInstance, dependencies: Pick<ApiDependencie
   );
   app.get('/docs/errors', hidden, async (_request, reply) =>
     reply.headers({ 'content-type': HTML, 'content-security-policy': POLICY }).send(htmlPage('Errors', errorList())),
+  );
+  app.get('/docs/reasons', hidden, async (_request, reply) =>
+    reply.headers({ 'content-type': HTML, 'content-security-policy': POLICY }).send(htmlPage('Reasons', reasonList())),
   );
   app.get('/docs/errors/:code', hidden, async (request, reply) => {
     const { code } = request.params as { code: string };
@@ -65,11 +69,31 @@ function errorPage(code: ErrorCode): string {
 <p><strong>${escapeHtml(title)}.</strong></p><p>${prose(ERROR_EXPLANATIONS[code])}</p>${reasons}`;
 }
 
+/** Every word that may stand in a `reason`, beside what it is the reason of. */
+function reasonList(): string {
+  return `<p><a href="/docs">API</a> · <a href="/docs/errors">Errors</a></p><h1>Reasons</h1>
+<h2 id="ended">An order has ended</h2><p><code>reason</code> of an order that is <code>cancelled</code> or <code>expired</code>; null for one that was filled.</p>${reasonRows(CANCEL_REASONS)}
+<h2 id="refused">An order, a cancel or a reduction was refused</h2><p>With <a href="/docs/errors/ORDER_REJECTED"><code>ORDER_REJECTED</code></a>.</p>${reasonRows(REJECT_REASONS)}
+<h2 id="withdrawals">A withdrawal was refused</h2><p>With <a href="/docs/errors/WITHDRAWAL_REJECTED"><code>WITHDRAWAL_REJECTED</code></a>.</p>${reasonRows(WITHDRAWAL_REJECT_REASONS)}
+<h2 id="vault">The vault skipped it</h2><p><code>voidReason</code> of a fill: ${codes(SKIP_REASONS)}. <code>reason</code> of a withdrawal that failed: ${codes(WITHDRAWAL_OUTCOMES)}, or what ended it before: <code>expired</code>, <code>exit_requested</code>, <code>account_in_deficit</code>. docs/batch-format.md of the source says where they stand in a batch's event.</p>`;
+}
+
+function codes(words: Readonly<Record<number, string>>): string {
+  return Object.values(words)
+    .filter((word) => word !== 'executed')
+    .map((word) => `<code>${word}</code>`)
+    .join(', ');
+}
+
 function reasonTable(reasons: Readonly<Record<string, string>>): string {
+  return `<h2>Reasons</h2>${reasonRows(reasons)}`;
+}
+
+function reasonRows(reasons: Readonly<Record<string, string>>): string {
   const rows = Object.entries(reasons).map(
     ([reason, text]) => `<tr><td><code>${reason}</code></td><td>${escapeHtml(text)}</td></tr>`,
   );
-  return `<h2>Reasons</h2><table>${rows.join('\n')}</table>`;
+  return `<table>${rows.join('\n')}</table>`;
 }
 
 function overview(document: Document, chainId: number): string {
@@ -85,7 +109,7 @@ function overview(document: Document, chainId: number): string {
     return `<h2 id="${name.replaceAll(' ', '-')}">${escapeHtml(name)}</h2><p class="muted">${escapeHtml(description ?? '')}</p><table>${rows.join('\n')}</table>`;
   });
   return `<h1>Tallystick API</h1>
-<p>Chain ${chainId}. <a href="/openapi.json">OpenAPI</a> · <a href="/docs/errors">Errors</a> · <a href="/api/v1/contracts">Contracts and EIP-712 types</a> · <a href="/api/v1/status">Status</a></p>
+<p>Chain ${chainId}. <a href="/openapi.json">OpenAPI</a> · <a href="/docs/errors">Errors</a> · <a href="/docs/reasons">Reasons</a> · <a href="/api/v1/contracts">Contracts and EIP-712 types</a> · <a href="/api/v1/status">Status</a></p>
 <p>Amounts and prices are plain decimal strings; times are milliseconds (the expiry inside signed messages: Unix seconds); addresses go out checksummed and come in any case; lists are <code>{ data, nextCursor }</code>, paged by <code>?limit&amp;cursor</code>.</p>
 <p id="signing">Orders and withdrawals carry their own EIP-712 signature and need no key. Private reads and cancels need an API key (below), cancels also take a wallet signature over the message <code>Cancel(account, scope, timestamp)</code> in the headers <code>tallystick-account</code>, <code>tallystick-timestamp</code>, <code>tallystick-wallet-signature</code>; the scope is <code>order:&lt;id&gt;</code>, <code>reduce:&lt;id&gt;:&lt;remaining&gt;</code>, <code>market:&lt;symbol&gt;</code>, <code>all</code>, <code>cancel-after:&lt;timeoutMs&gt;</code>, <code>login</code> (WebSocket) or <code>key:&lt;id&gt;</code>.</p>
 <p id="api-keys">An API key signs requests: <code>tallystick-key</code>, <code>tallystick-timestamp</code> (ms), <code>tallystick-signature</code> = hex HMAC-SHA256 under the secret over</p>
