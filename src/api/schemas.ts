@@ -28,6 +28,12 @@ export const DecimalIn = Type.String({
   description: 'a plain decimal such as "0.015", without sign or exponent',
 });
 export const TimeMs = Type.Integer({ description: 'Milliseconds since the Unix epoch.' });
+/** Of the dead man's switch: a day at most. */
+export const CancelTimeoutMs = Type.Integer({
+  minimum: 0,
+  maximum: 24 * 60 * 60 * 1000,
+  description: 'From now; 0 switches it off.',
+});
 export const MarketSymbol = Type.String({
   pattern: '^[A-Za-z0-9._]{1,20}-[A-Za-z0-9._]{1,20}$',
   description: 'a market such as WETH-USDC',

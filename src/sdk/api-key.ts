@@ -55,6 +55,12 @@ export async function signRequest(
   };
 }
 
+/** The message that logs a WebSocket in. */
+export async function signLogin(credentials: ApiKeyCredentials, nowMs: number): Promise<object> {
+  const headers = await signRequest(credentials, { method: 'GET', path: '/ws', body: '', nowMs });
+  return { op: 'login', key: credentials.keyId, timestamp: nowMs, signature: headers['tallystick-signature'] };
+}
+
 function hex(bytes: ArrayBuffer): string {
   return Array.from(new Uint8Array(bytes), (byte) => byte.toString(16).padStart(2, '0')).join('');
 }

@@ -4,18 +4,20 @@
  * Retries send the same signed bytes, so that a lost answer never places an order twice. Lanes are handed out here: an order
  * that rests keeps its lane until it has ended, so the client never runs into `lane_busy`.
  */
-import { hashTypedData } from 'viem';
-import { type Eip712Domain, ORDER_TYPES } from '../domain/typed-data.ts';
+import type { Eip712Domain } from '../domain/typed-data.ts';
 import type { Address } from '../domain/units.ts';
-import { type ApiKeyCredentials, createApiKey, signRequest } from './api-key.ts';
+import { type ApiKeyCredentials, createApiKey, signLogin, signRequest } from './api-key.ts';
 import * as custody from './custody.ts';
+import { type DisconnectGuard, guardByConnection } from './disconnect-guard.ts';
 import { TallystickError } from './errors.ts';
+import { type TrackedFill, trackFill } from './fills.ts';
 import { createHttpClient, type HttpClient, pause } from './http.ts';
 import { LaneAllocator } from './lanes.ts';
+import { type MarketOrderInput, type TopOfBook, withBound } from './market-order.ts';
 import { type OrderBook, openOrderBook } from './order-book.ts';
 import { OrderLanes } from './order-lanes.ts';
 import { createRuleBook, type RuleBook } from './rules.ts';
-import { type OrderMessageJson, orderTypedData } from './sign-order.ts';
+import { type OrderMessageJson, orderDigest, orderTypedData } from './sign-order.ts';
 import { type AnySigner, type Signer, toSigner } from './signers.ts';
 import {
   createTransactionSender,
@@ -55,11 +57,6 @@ export type PlacedOrder = {
   readonly fills: readonly TrackedFill[];
   /** Null when the same order had been placed before. */
   readonly receipt: OrderReceipt | null;
-};
-
-export type TrackedFill = Fill & {
-  /** Resolves when the fill is final on chain. @throws TallystickError FILL_VOIDED with the contract's reason. */
-  settled(options?: { readonly signal?: AbortSignal }): Promise<Fill>;
 };
 
 type Contracts = {
@@ -184,22 +181,7 @@ export class TallystickClient {
 
   /** The EIP-712 digest of a signed order: its id at the exchange. */
   orderId(signed: SignedOrder): string {
-    const { order } = signed;
-    return hashTypedData({
-      domain: this.domain,
-      types: ORDER_TYPES,
-      primaryType: 'Order',
-      message: {
-        ...order,
-        account: order.account as Address,
-        baseToken: order.baseToken as Address,
-        quoteToken: order.quoteToken as Address,
-        baseAmount: BigInt(order.baseAmount),
-        quoteAmount: BigInt(order.quoteAmount),
-        nonce: BigInt(order.nonce),
-        expiry: BigInt(order.expiry),
-      },
-    });
+    return orderDigest(signed.order, this.domain);
   }
 
   /** Gives back the lane of a signed order that will not be submitted. */
@@ -214,6 +196,18 @@ export class TallystickClient {
       throw control.signal.reason;
     }
     return this.submit(signed, control);
+  }
+
+  /** Takes what is there at once, down to the bound; the rest is cancelled. @throws TallystickError as `boundMarketOrder` and `submit` */
+  async placeMarketOrder(input: MarketOrderInput, control: RequestControl = {}): Promise<PlacedOrder> {
+    return this.placeOrder(await this.boundMarketOrder(input, control), control);
+  }
+
+  /** The order with a limit that a market order is. @throws TallystickError NO_LIQUIDITY when nobody stands on the other side */
+  async boundMarketOrder(input: MarketOrderInput, control: RequestControl = {}): Promise<NewOrderInput> {
+    const rules = await this.rules.market(input.market);
+    const depth = await this.get<TopOfBook>(`/markets/${input.market}/depth`, { levels: 1 }, control);
+    return withBound(input, depth, rules);
   }
 
   /** One signed order in the place of a live one, on its lane; priority is kept when only the size shrinks. */
@@ -248,6 +242,26 @@ export class TallystickClient {
     });
     await this.#orderLanes.lookUp();
     return cancelled;
+  }
+
+  /**
+   * The dead man's switch: everything is cancelled when this is not called again within `timeoutMs` (a day at most); 0 switches it off.
+   * @returns the deadline in milliseconds since the Unix epoch, null when it is off
+   */
+  async cancelAfter(timeoutMs: number, control: RequestControl = {}): Promise<number | null> {
+    const { deadline } = await this.#private.request<{ deadline: number | null }>('/api/v1/orders/cancel-after', {
+      method: 'POST',
+      body: { timeoutMs },
+      repeatable: true,
+      ...control,
+    });
+    return deadline;
+  }
+
+  /** Everything of the account is cancelled when this process, or its connection, goes. Resolves once the exchange has promised it. */
+  async cancelOnDisconnect(control: RequestControl = {}): Promise<DisconnectGuard> {
+    const login = async () => signLogin(await this.#apiKey(), this.#nowMs());
+    return guardByConnection(this.#url, login, control.signal);
   }
 
   getOrder(id: string, control: RequestControl = {}): Promise<Order> {
@@ -391,28 +405,7 @@ export class TallystickClient {
   }
 
   #track(fill: Fill): TrackedFill {
-    return { ...fill, settled: (options) => this.#settled(fill, options?.signal) };
-  }
-
-  async #settled(fill: Fill, signal: AbortSignal | undefined): Promise<Fill> {
-    for (;;) {
-      const page = await this.#private.request<Page<Fill>>('/api/v1/fills', {
-        query: { orderId: fill.orderId, limit: 200 },
-        signal,
-      });
-      const now = page.data.find((entry) => entry.tradeId === fill.tradeId);
-      if (now?.state === 'final') return now;
-      if (now?.state === 'voided') {
-        throw new TallystickError(
-          'FILL_VOIDED',
-          `the vault skipped trade ${fill.tradeId}: ${now.voidReason ?? 'no reason'}`,
-          {
-            details: { fill: now },
-          },
-        );
-      }
-      await pause(SETTLEMENT_POLL_MS, signal);
-    }
+    return trackFill(fill, this.#private);
   }
 
   #nowMs(): number {

@@ -10,6 +10,7 @@ export type SdkErrorCode =
   | 'WITHDRAWAL_FAILED'
   | 'VERIFICATION_FAILED'
   | 'NO_RPC'
+  | 'NO_LIQUIDITY'
   | (string & {});
 
 export class TallystickError extends Error {

@@ -9,9 +9,11 @@ export {
   type RequestControl,
   type SignedOrder,
   TallystickClient,
-  type TrackedFill,
 } from './client.ts';
+export type { DisconnectGuard } from './disconnect-guard.ts';
 export { TallystickError } from './errors.ts';
+export type { TrackedFill } from './fills.ts';
+export type { MarketOrderInput } from './market-order.ts';
 export type { BookLevel, OrderBook } from './order-book.ts';
 export { explainSignature, type MarketRules } from './sign-order.ts';
 export type { AnySigner } from './signers.ts';

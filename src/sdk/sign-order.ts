@@ -1,9 +1,11 @@
 /** Turns what a user means (market, side, decimal price and size) into the typed data that a wallet signs. */
+import { hashTypedData } from 'viem';
 import type { Asset, Market } from '../domain/markets.ts';
 import { baseUnits, formatAmount, formatPrice, parsePrice, parseSize, quoteUnits } from '../domain/markets.ts';
 import { packNonce } from '../domain/orders.ts';
 import type { Eip712Domain } from '../domain/typed-data.ts';
 import { ORDER_TYPES } from '../domain/typed-data.ts';
+import type { Address } from '../domain/units.ts';
 import { FEE_PPM_MAX, fitsNotional, priceTicks } from '../domain/units.ts';
 import { TallystickError } from './errors.ts';
 import type { TypedData } from './signers.ts';
@@ -98,6 +100,25 @@ export function orderTypedData(options: {
       expiry: values.expiry.toString(),
     },
   };
+}
+
+/** The EIP-712 digest of an order: its id at the exchange. */
+export function orderDigest(order: OrderMessageJson, domain: Eip712Domain): string {
+  return hashTypedData({
+    domain,
+    types: ORDER_TYPES,
+    primaryType: 'Order',
+    message: {
+      ...order,
+      account: order.account as Address,
+      baseToken: order.baseToken as Address,
+      quoteToken: order.quoteToken as Address,
+      baseAmount: BigInt(order.baseAmount),
+      quoteAmount: BigInt(order.quoteAmount),
+      nonce: BigInt(order.nonce),
+      expiry: BigInt(order.expiry),
+    },
+  });
 }
 
 /** What a wallet will show, line by line, in words: for a preview next to the signing button. */

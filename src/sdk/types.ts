@@ -13,6 +13,8 @@ export type Order = {
   readonly size: string;
   readonly filled: string;
   readonly remaining: string;
+  readonly averagePrice: string | null;
+  readonly feesPaid: string;
   readonly status: OrderStatus;
   /** Why it was cancelled, has expired or was rejected. */
   readonly reason: string | null;
@@ -20,6 +22,8 @@ export type Order = {
   readonly postOnly: boolean;
   readonly maxFeePpm: number;
   readonly selfTradePrevention: SelfTradePrevention;
+  /** Waits unseen until the last trade's price reaches the trigger; null for an order that does not. */
+  readonly stop: { readonly direction: 'at_or_above' | 'at_or_below'; readonly triggerPrice: string } | null;
   readonly lane: number;
   readonly nonce: string;
   readonly expiresAt: number;
@@ -83,6 +87,7 @@ export type NewOrderInput = {
   readonly maxFeePpm?: number;
   readonly clientOrderId?: string;
   readonly selfTradePrevention?: SelfTradePrevention;
+  /** Waits until the last trade's price reaches the trigger: a stop order with `ioc`, a stop-limit order with `gtc` or `gtd`. */
   readonly stop?: { readonly direction: 'at_or_above' | 'at_or_below'; readonly triggerPrice: string };
 };
 

@@ -67,6 +67,8 @@ describe('AsyncAPI', () => {
     await ask({ op: 'cancelOnDisconnect', enabled: true });
     const { order } = await ask({ op: 'place', ...(await signedOrder(exchange, maker, { lots: 10 })) });
     await ask({ op: 'reduce', orderId: order.id, remaining: '0.005' });
+    await ask({ op: 'cancelAfter', timeoutMs: 60_000 });
+    await ask({ op: 'cancelAfter', timeoutMs: 0 });
     await ask({ op: 'resume', channel: 'depth', market, fromSeq: 1 });
     const taker = await exchange.fundedWallet();
     const body = await signedOrder(exchange, taker, { side: 'buy', lots: 2, timeInForce: 'ioc' });

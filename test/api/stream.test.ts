@@ -208,6 +208,7 @@ describe('the WebSocket', () => {
       assert.equal((await reduce(first, remaining)).error.errors[0].code, code, remaining);
     const foreign = await place(taker, { ticks: 351_000, lots: 10 });
     assert.equal((await reduce(foreign, '0.004')).error.code, 'NOT_FOUND');
+    await signedSend(exchange.url, await makeKey(exchange.url, taker), 'DELETE', `/api/v1/orders/${foreign.id}`);
     // It is still the first in the queue: the taker meets it and not the second.
     const taken = await place(taker, { side: 'buy', ticks: 350_000, lots: 4, timeInForce: 'ioc' });
     assert.equal(taken.status, 'filled');
@@ -219,6 +220,49 @@ describe('the WebSocket', () => {
     );
     assert.deepEqual(statuses, ['filled', 'open']);
     assert.equal((await reduce(first, '0.001')).error.reason, 'order_not_found');
+  });
+
+  it('keeps the dead man’s switch, and cancels when it is not renewed', async () => {
+    const client = await connect();
+    assert.equal((await client.ask({ op: 'cancelAfter', timeoutMs: 400 })).error.code, 'UNAUTHENTICATED');
+    await client.login(key);
+    await client.ask({ op: 'subscribe', channel: 'orders' });
+    const order = await place(maker, { ticks: 352_000, lots: 1 });
+    const before = Date.now();
+    const { deadline } = await client.ask({ op: 'cancelAfter', timeoutMs: 60_000 });
+    assert.ok(deadline >= before + 60_000 && deadline <= Date.now() + 60_000, String(deadline));
+    assert.equal((await client.ask({ op: 'cancelAfter', timeoutMs: 0 })).deadline, null);
+    await client.ask({ op: 'cancelAfter', timeoutMs: 300 });
+    const ended = await client.next(
+      ({ channel, orders }) => channel === 'orders' && orders?.[0]?.status === 'cancelled',
+    );
+    assert.deepEqual([ended.orders[0].id, ended.orders[0].reason], [order.id, 'cancel_after']);
+    assert.equal((await client.ask({ op: 'cancelAfter', timeoutMs: 86_400_001 })).error.code, 'VALIDATION_FAILED');
+  });
+
+  it('replaces an order, which keeps its place when only its size shrinks', async () => {
+    const client = await connect();
+    const [first, second] = [
+      await place(maker, { ticks: 353_000, lots: 5 }),
+      await place(maker, { ticks: 353_000, lots: 5 }),
+    ];
+    const body = await signedOrder(exchange, maker, {
+      lane: first.lane,
+      ticks: 353_000,
+      lots: 3,
+      extra: { replaces: first.id },
+    });
+    const replaced = await client.ask({ op: 'place', ...body });
+    assert.deepEqual([replaced.op, replaced.order.size], ['ack', '0.003'], JSON.stringify(replaced));
+    const taken = await place(taker, { side: 'buy', ticks: 353_000, lots: 3, timeInForce: 'ioc' });
+    assert.equal(taken.status, 'filled');
+    await exchange.projected();
+    const statuses = await Promise.all(
+      [first.id, replaced.order.id, second.id].map(
+        async (id) => (await signedSend(exchange.url, key, 'GET', `/api/v1/orders/${id}`)).body.status,
+      ),
+    );
+    assert.deepEqual(statuses, ['cancelled', 'filled', 'open']);
   });
 
   it('brings orders that are sent back to back to the engine in their order, in few commits', async () => {

@@ -111,6 +111,27 @@ describe('tallystick against a running exchange', function () {
     assert.match(offTick.stderr, /multiple of 0\.01/);
   });
 
+  it('places market and stop orders, replaces one, and keeps the dead man’s switch', async () => {
+    const rest = async (args: readonly string[]): Promise<Record<string, unknown>> =>
+      (await done(['order', ...args], ben))['order'] as Record<string, unknown>;
+    const first = await rest(['sell', '0.2', 'WETH-USDC', '--price', '2600']);
+    const replaced = await rest(['sell', '0.1', 'WETH-USDC', '--price', '2600', '--replaces', String(first['id'])]);
+    assert.equal(replaced['lane'], first['lane']);
+    const market = await done(['order', 'buy', '0.2', 'WETH-USDC', '--slippage-ppm', '1000'], ann);
+    const taken = market['order'] as Record<string, unknown>;
+    assert.deepEqual([taken['price'], taken['filled'], taken['reason']], ['2602.6', '0.1', 'ioc_remainder']);
+    const stop = await rest(['sell', '0.1', 'WETH-USDC', '--price', '2300', '--stop-at-or-below', '2350']);
+    assert.deepEqual([stop['status'], stop['stop']], ['open', { direction: 'at_or_below', triggerPrice: '2350' }]);
+    const set = await done(['cancel', '--after', '60'], ben);
+    assert.ok(Number(set['deadline']) > Date.now());
+    assert.equal((await done(['cancel', '--after', '0'], ben))['deadline'], null);
+    await done(['cancel', '--after', '1'], ben);
+    await until('the switch cancels', async () => {
+      const orders = (await done(['orders'], ben)) as unknown as Record<string, unknown>[];
+      return orders.find(({ id, reason }) => id === stop['id'] && reason === 'cancel_after');
+    });
+  });
+
   it('audits chain and journal, from the API and from a file, and finds a journal that was altered', async () => {
     const trust = ['audit', '--rpc', exchange.rpcUrl, '--vault', vault];
     const live = await tally([...trust, '--journal', exchange.url]);

@@ -44,6 +44,23 @@ describe('tallystick, used wrongly and without an exchange', function () {
     ],
     ['a decision without a reason', ['operator', 'resume-withdrawals'], /required option '--reason <text>'/],
     ['an empty reason', ['operator', 'resume-withdrawals', '--reason', ' '], /1 to 500 characters/],
+    ['an order without a price', ['order', 'buy', '1', 'WETH-USDC'], /either a limit with --price, or --slippage-ppm/],
+    [
+      'an order with a price and a slippage',
+      ['order', 'buy', '1', 'WETH-USDC', '--price', '1', '--slippage-ppm', '1'],
+      /either a limit with --price, or --slippage-ppm/,
+    ],
+    [
+      'a market order that would rest',
+      ['order', 'buy', '1', 'WETH-USDC', '--slippage-ppm', '1', '--time-in-force', 'gtc'],
+      /takes what is there now/,
+    ],
+    [
+      'a stop with two triggers',
+      ['order', 'buy', '1', 'WETH-USDC', '--price', '1', '--stop-at-or-above', '1', '--stop-at-or-below', '1'],
+      /one trigger/,
+    ],
+    ['two ways to cancel at once', ['cancel', '--all', '--after', '5'], /or --on-chain, or --after/],
     ['two ways to cancel', ['cancel', '--all', '--on-chain'], /one order id, or --all, or --on-chain/],
     ['a wallet without a key', ['balances', '--url', NOBODY], /TALLYSTICK_PRIVATE_KEY, or name a file/],
     ['no database', ['replay'], /DATABASE_URL is not set/],

@@ -207,11 +207,15 @@ describe('the SDK against a running exchange', function () {
       rpcUrl: exchange().rpcUrl,
     });
     await assert.rejects(poor.placeOrder(order('buy', '2000', '1')), (error: unknown) => {
-      refusal('ORDER_REJECTED', /available balance does not cover/)(error);
-      assert.match((error as TallystickError).docsUrl ?? '', /\/docs\/errors\/ORDER_REJECTED$/);
+      refusal('ACCOUNT_UNKNOWN', /never had a deposit.*Deposit first/)(error);
+      assert.match((error as TallystickError).docsUrl ?? '', /\/docs\/errors\/ACCOUNT_UNKNOWN$/);
       assert.equal((error as TallystickError).retryable, false);
       return true;
     });
+    await assert.rejects(
+      maker.placeOrder(order('buy', '2000', '500')),
+      refusal('ORDER_REJECTED', /available balance does not cover/),
+    );
     await maker.placeOrder(order('sell', '2600', '0.1'));
     await assert.rejects(
       maker.placeOrder(order('buy', '2600', '0.1', { postOnly: true })),
@@ -221,6 +225,77 @@ describe('the SDK against a running exchange', function () {
       maker.withdraw({ asset: 'USDC', amount: '900000' }),
       refusal('WITHDRAWAL_REJECTED', /available balance does not cover/),
     );
+  });
+
+  it('takes what is there with a market order, down to its bound', async () => {
+    const taker = await createTrader({ USDC: '5000' });
+    const buy = { market: MARKET, side: 'buy', size: '0.3' } as const;
+    await assert.rejects(
+      taker.placeMarketOrder({ ...buy, slippagePpm: 10_000 }),
+      refusal('NO_LIQUIDITY', /nobody sells/),
+    );
+    for (const price of ['3000', '3030', '3031']) await maker.placeOrder(order('sell', price, '0.1'));
+    const { order: taken } = await taker.placeMarketOrder({ ...buy, slippagePpm: 10_000 });
+    assert.deepEqual(
+      [taken.price, taken.filled, taken.status, taken.reason, taken.averagePrice],
+      ['3030', '0.2', 'cancelled', 'ioc_remainder', '3015'],
+    );
+  });
+
+  it('keeps a stop order unseen until the price is reached', async () => {
+    const taker = await createTrader({ USDC: '5000' });
+    const stop = { direction: 'at_or_above', triggerPrice: '3200' } as const;
+    const { order: waiting } = await taker.placeOrder(order('buy', '3300', '0.1', { stop, timeInForce: 'gtc' }));
+    assert.deepEqual([waiting.status, waiting.stop], ['open', stop]);
+    const book = await maker.get<{ bids: string[][] }>(`/markets/${MARKET}/depth`);
+    assert.ok(!book.bids.some(([price]) => price === '3300'));
+    await maker.placeOrder(order('sell', '3200', '0.1'));
+    const { order: mover } = await taker.placeOrder(order('buy', '3200', '0.1', { timeInForce: 'ioc' }));
+    assert.equal(mover.status, 'filled');
+    await until(async () =>
+      (await maker.get<{ bids: string[][] }>(`/markets/${MARKET}/depth`)).bids.some(([price]) => price === '3300'),
+    );
+    await taker.cancelAllOrders();
+  });
+
+  it('cancels by the dead man’s switch', async () => {
+    const { order: resting } = await maker.placeOrder(order('buy', '850', '0.1'));
+    assert.ok(((await maker.cancelAfter(60_000)) ?? 0) > Date.now());
+    assert.equal(await maker.cancelAfter(0), null);
+    await maker.cancelAfter(300);
+    await until(async () => (await maker.getOrder(resting.id)).reason === 'cancel_after');
+  });
+
+  it('cancels when its connection goes, and not when it is let go', async () => {
+    const guard = await maker.cancelOnDisconnect();
+    const { order: kept } = await maker.placeOrder(order('buy', '860', '0.1'));
+    await guard.disarm();
+    assert.equal((await maker.getOrder(kept.id)).status, 'open');
+
+    const { WebSocket } = globalThis;
+    const opened: WebSocket[] = [];
+    globalThis.WebSocket = class extends WebSocket {
+      constructor(url: string | URL) {
+        super(url);
+        opened.push(this);
+      }
+    } as typeof WebSocket;
+    try {
+      const second = await maker.cancelOnDisconnect();
+      opened[0]?.close();
+      await second.lost;
+    } finally {
+      globalThis.WebSocket = WebSocket;
+    }
+    await until(async () => (await maker.getOrder(kept.id)).reason === 'disconnected');
+    const stranger = await connect({
+      url: exchange().url,
+      wallet: privateKeyToAccount(await createFundedWallet(exchange(), {})),
+      rpcUrl: exchange().rpcUrl,
+    });
+    await assert.rejects(stranger.cancelOnDisconnect(), refusal('ACCOUNT_UNKNOWN', /Deposit first/));
+    const gone = AbortSignal.abort(new Error('enough'));
+    await assert.rejects(maker.cancelOnDisconnect({ signal: gone }), /enough/);
   });
 
   it('sends the same signed order twice without placing it twice', async () => {

@@ -31,6 +31,7 @@ const SUMMARIES: Readonly<Record<Op, string>> = {
   cancel: 'Cancel one order. Needs a login with the scope cancel.',
   reduce: 'Leave an order with less, in its place in the queue. Needs a login with the scope cancel.',
   cancelAll: 'Cancel every order, of one market or of all. Needs a login with the scope cancel.',
+  cancelAfter: "Set, renew or clear the dead man's switch. Needs a login with the scope cancel.",
   cancelOnDisconnect: 'Cancel everything of the account when this socket goes. Needs a login with the scope cancel.',
   ping: 'Answered by pong.',
 };
@@ -47,6 +48,7 @@ const ACKNOWLEDGEMENTS: Readonly<Record<Exclude<Op, 'ping'>, ReturnType<typeof o
   cancel: object({ order: OrderView }),
   reduce: object({ order: OrderView }),
   cancelAll: object({ cancelled: Type.Array(HashText) }),
+  cancelAfter: object({ deadline: nullable(TimeMs) }),
   cancelOnDisconnect: object({ enabled: Type.Boolean() }),
 };
 

@@ -1,6 +1,15 @@
 /** What a client may say on the WebSocket: one schema per `op`. `id` is echoed in the answer. */
 import { type Static, Type } from 'typebox';
-import { AddressIn, DecimalIn, HashText, MarketSymbol, object, PlaceOrderBody, SignatureIn } from '../schemas.ts';
+import {
+  AddressIn,
+  CancelTimeoutMs,
+  DecimalIn,
+  HashText,
+  MarketSymbol,
+  object,
+  PlaceOrderBody,
+  SignatureIn,
+} from '../schemas.ts';
 
 export const MessageIdSchema = Type.Optional(
   Type.Union([Type.Integer(), Type.String({ maxLength: 64 })], {
@@ -44,6 +53,7 @@ const Place = object({ op: Type.Literal('place'), id: MessageIdSchema, ...PlaceO
 const Cancel = object({ op: Type.Literal('cancel'), id: MessageIdSchema, orderId: HashText });
 const Reduce = object({ op: Type.Literal('reduce'), id: MessageIdSchema, orderId: HashText, remaining: DecimalIn });
 const CancelAll = object({ op: Type.Literal('cancelAll'), id: MessageIdSchema, market: Type.Optional(MarketSymbol) });
+const CancelAfter = object({ op: Type.Literal('cancelAfter'), id: MessageIdSchema, timeoutMs: CancelTimeoutMs });
 const CancelOnDisconnect = object({
   op: Type.Literal('cancelOnDisconnect'),
   id: MessageIdSchema,
@@ -64,6 +74,7 @@ export const OPERATIONS = {
   cancel: Cancel,
   reduce: Reduce,
   cancelAll: CancelAll,
+  cancelAfter: CancelAfter,
   cancelOnDisconnect: CancelOnDisconnect,
   ping: Ping,
 } as const;
@@ -77,6 +88,7 @@ export type ClientMessage =
   | Static<typeof Cancel>
   | Static<typeof Reduce>
   | Static<typeof CancelAll>
+  | Static<typeof CancelAfter>
   | Static<typeof CancelOnDisconnect>
   | Static<typeof Ping>;
 

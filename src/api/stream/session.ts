@@ -9,6 +9,7 @@ import type { FieldError } from '../problem.ts';
 import { ProblemError, problemOf, toExchangeError, validationFailed } from '../problem.ts';
 import { type Budget, rateLimited, type Taken } from '../rate-limits.ts';
 import { parseStrictJson } from '../strict-json.ts';
+import { cancelAfterTimeout } from '../trading/cancel-after-timeout.ts';
 import { PlacementLine } from '../trading/placement-line.ts';
 import { reduceOrder } from '../trading/reduce-order.ts';
 import { orderView } from '../views.ts';
@@ -26,6 +27,7 @@ const ORDER_OPERATIONS: ReadonlySet<string> = new Set([
   'reduce',
   'cancel',
   'cancelAll',
+  'cancelAfter',
   'cancelOnDisconnect',
 ]);
 const SUBSCRIPTIONS_MAX = 200;
@@ -150,6 +152,12 @@ export class Session {
         const { account } = this.#requireScope('cancel');
         const listed = message.market === undefined ? undefined : await context.catalogue.market(message.market);
         this.#ack(id, { cancelled: await context.desk.cancelAll(account, listed?.market.index) });
+        return;
+      }
+      case 'cancelAfter': {
+        const { account } = this.#requireScope('cancel');
+        const deadline = await cancelAfterTimeout(account, message.timeoutMs, context);
+        this.#ack(id, { deadline: deadline ?? null });
         return;
       }
       case 'cancelOnDisconnect':
