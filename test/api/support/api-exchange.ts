@@ -9,7 +9,7 @@ import type { ApiDependencies, ApiInstance, ApiLimits } from '../../../src/api/c
 import { createApiServer } from '../../../src/api/server.ts';
 import { createRowSigner } from '../../../src/chain/receipts.ts';
 import { createSignaturePool } from '../../../src/chain/signature-pool.ts';
-import type { ChainFact } from '../../../src/domain/commands.ts';
+import type { ChainFact, OperatorCommand } from '../../../src/domain/commands.ts';
 import { packNonce } from '../../../src/domain/orders.ts';
 import { API_KEY_TYPES, eip712Domain, ORDER_TYPES } from '../../../src/domain/typed-data.ts';
 import type {
@@ -187,6 +187,11 @@ export async function startApiExchange(
     problems,
     transport,
     fact,
+    /** A decision of the operator's. */
+    operate: async (command: OperatorCommand): Promise<void> => {
+      const reply = await sequencer.submitOperator(command);
+      if (reply.kind !== 'committed') throw new Error(`the engine answered ${reply.kind}`);
+    },
     /** A new wallet with 100 WETH and 1,000,000 USDC. */
     fundedWallet: async (): Promise<Wallet> => {
       const wallet = privateKeyToAccount(generatePrivateKey());
