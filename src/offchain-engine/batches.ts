@@ -124,7 +124,7 @@ function endOfRuns(state: EngineState, tradesMax: number): number {
   let end = trades.head;
   let taken = 0;
   for (let at = trades.head; at < trades.tail; at++) {
-    const flags = trades.ints[(at << TRADE_INT_SHIFT) + TRADE_FLAGS]!;
+    const flags = trades.ints[(at << TRADE_INT_SHIFT) | TRADE_FLAGS]!;
     if ((flags & TRADE_STARTS_RUN) !== 0 && taken > 0) end = at;
     if ((flags & TRADE_VOIDED) !== 0) continue;
     taken++;
@@ -140,12 +140,12 @@ function sortOrders(
   ids: number[],
 ): number[] {
   return ids.sort((a, b) => {
-    const aAccount = ints[(a << INT_SHIFT) + ACCOUNT]!;
-    const bAccount = ints[(b << INT_SHIFT) + ACCOUNT]!;
+    const aAccount = ints[(a << INT_SHIFT) | ACCOUNT]!;
+    const bAccount = ints[(b << INT_SHIFT) | ACCOUNT]!;
     if (aAccount !== bAccount) return addresses[aAccount]! < addresses[bAccount]! ? -1 : 1;
     return (
-      termInts[(a << TERM_INT_SHIFT) + LANE]! - termInts[(b << TERM_INT_SHIFT) + LANE]! ||
-      termFloats[(a << TERM_FLOAT_SHIFT) + ORDER_SEQUENCE]! - termFloats[(b << TERM_FLOAT_SHIFT) + ORDER_SEQUENCE]!
+      termInts[(a << TERM_INT_SHIFT) | LANE]! - termInts[(b << TERM_INT_SHIFT) | LANE]! ||
+      termFloats[(a << TERM_FLOAT_SHIFT) | ORDER_SEQUENCE]! - termFloats[(b << TERM_FLOAT_SHIFT) | ORDER_SEQUENCE]!
     );
   });
 }
@@ -158,8 +158,8 @@ export function toSealedBatch(state: EngineState, batch: InFlightBatch): SealedB
   for (let at = batch.first - trades.moved; at < batch.end - trades.moved; at++) {
     if (trades.isVoided(at)) continue;
     positions.push(at);
-    ids.add(trades.ints[(at << TRADE_INT_SHIFT) + TAKER]!);
-    ids.add(trades.ints[(at << TRADE_INT_SHIFT) + MAKER]!);
+    ids.add(trades.ints[(at << TRADE_INT_SHIFT) | TAKER]!);
+    ids.add(trades.ints[(at << TRADE_INT_SHIFT) | MAKER]!);
   }
   const sorted = sortOrders(state, [...ids]);
   const indexOf = new Map(sorted.map((id, index) => [id, index]));
@@ -172,12 +172,12 @@ export function toSealedBatch(state: EngineState, batch: InFlightBatch): SealedB
       const at = position << TRADE_INT_SHIFT;
       const floatAt = position << TRADE_FLOAT_SHIFT;
       return {
-        tradeId: trades.floats[floatAt + TRADE_ID]!,
-        takerOrder: indexOf.get(trades.ints[at + TAKER]!)!,
-        makerOrder: indexOf.get(trades.ints[at + MAKER]!)!,
-        sizeLots: trades.floats[floatAt + TRADE_SIZE]! as Lots,
-        takerFeePpm: trades.ints[at + TAKER_FEE_PPM]! as Ppm,
-        makerFeePpm: trades.ints[at + MAKER_FEE_PPM]! as Ppm,
+        tradeId: trades.floats[floatAt | TRADE_ID]!,
+        takerOrder: indexOf.get(trades.ints[at | TAKER]!)!,
+        makerOrder: indexOf.get(trades.ints[at | MAKER]!)!,
+        sizeLots: trades.floats[floatAt | TRADE_SIZE]! as Lots,
+        takerFeePpm: trades.ints[at | TAKER_FEE_PPM]! as Ppm,
+        makerFeePpm: trades.ints[at | MAKER_FEE_PPM]! as Ppm,
       };
     }),
     withdrawals: batch.withdrawals.map(({ requestedAt, ...terms }) => ({
@@ -191,23 +191,23 @@ function toBatchOrder({ pool, accounts }: EngineState, id: number): BatchOrder {
   const { ints, lifeInts, lifeFloats, termInts, termFloats } = pool;
   const at = id << INT_SHIFT;
   const termFloatAt = id << TERM_FLOAT_SHIFT;
-  const flags = ints[at + FLAGS]!;
-  const account = accounts.addresses[ints[at + ACCOUNT]!]!;
+  const flags = ints[at | FLAGS]!;
+  const account = accounts.addresses[ints[at | ACCOUNT]!]!;
   return {
     account,
     signer: (flags & FLAG_SESSION_KEY) === 0 ? account : (pool.signers.get(id) as Address),
-    market: ints[at + MARKET]!,
+    market: ints[at | MARKET]!,
     side: SIDES[flags & FLAG_SIDE]!,
     timeInForce: TIMES_IN_FORCE[timeInForceOf(flags)]!,
     postOnly: (flags & FLAG_POST_ONLY) !== 0,
-    sizeLots: termFloats[termFloatAt + SIZE]! as Lots,
-    priceTicks: ints[at + PRICE]! as PriceTicks,
-    lane: termInts[(id << TERM_INT_SHIFT) + LANE]!,
-    orderSequence: termFloats[termFloatAt + ORDER_SEQUENCE]!,
-    expiry: termFloats[termFloatAt + EXPIRY]! as TimestampSeconds,
-    maxFeePpm: lifeInts[(id << LIFE_INT_SHIFT) + MAX_FEE_PPM]! as Ppm,
+    sizeLots: termFloats[termFloatAt | SIZE]! as Lots,
+    priceTicks: ints[at | PRICE]! as PriceTicks,
+    lane: termInts[(id << TERM_INT_SHIFT) | LANE]!,
+    orderSequence: termFloats[termFloatAt | ORDER_SEQUENCE]!,
+    expiry: termFloats[termFloatAt | EXPIRY]! as TimestampSeconds,
+    maxFeePpm: lifeInts[(id << LIFE_INT_SHIFT) | MAX_FEE_PPM]! as Ppm,
     digest: pool.digest(id),
-    placedAt: lifeFloats[(id << LIFE_FLOAT_SHIFT) + PLACED_AT]! as JournalSequence,
+    placedAt: lifeFloats[(id << LIFE_FLOAT_SHIFT) | PLACED_AT]! as JournalSequence,
   };
 }
 
@@ -237,7 +237,7 @@ export function finishBatch(state: EngineState, settled: BatchSettled, eventSequ
   const end = batch.end - trades.moved;
   for (let at = batch.first - trades.moved, index = 0; at < end; at++) {
     if (trades.isVoided(at)) continue;
-    const tradeId = trades.floats[(at << TRADE_FLOAT_SHIFT) + TRADE_ID]!;
+    const tradeId = trades.floats[(at << TRADE_FLOAT_SHIFT) | TRADE_ID]!;
     const reason = reasons.size === 0 ? undefined : reasons.get(index);
     index++;
     if (reason === undefined) {

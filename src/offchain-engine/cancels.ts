@@ -5,7 +5,7 @@ import { cancellation } from './codes.ts';
 import * as sinkRecords from './event-sink.ts';
 import { endLiveOrder, liveOrdersOf } from './live-orders.ts';
 import { lockedFor } from './lock.ts';
-import { findLiveOrder } from './order-entry.ts';
+import { findLiveOrder } from './order-checks.ts';
 import type { EngineState } from './state.ts';
 
 // As constants of this module they are literals in its machine code: see engine.ts.
@@ -58,20 +58,20 @@ export function reduceOrder(
   if (id === 0) return 'order_not_found';
   const { ints, floats, lifeInts } = state.pool;
   const lifeAt = id << LIFE_INT_SHIFT;
-  const left = floats[(id << FLOAT_SHIFT) + REMAINING]!;
+  const left = floats[(id << FLOAT_SHIFT) | REMAINING]!;
   if (!Number.isInteger(remaining) || remaining < 1 || remaining >= left) return 'not_smaller';
   const at = id << INT_SHIFT;
-  const market = state.markets[ints[at + MARKET]!]!;
-  const side = ints[at + FLAGS]! & FLAG_SIDE;
-  const price = ints[at + PRICE]!;
-  const maxFeePpm = lifeInts[lifeAt + MAX_FEE_PPM]!;
+  const market = state.markets[ints[at | MARKET]!]!;
+  const side = ints[at | FLAGS]! & FLAG_SIDE;
+  const price = ints[at | PRICE]!;
+  const maxFeePpm = lifeInts[lifeAt | MAX_FEE_PPM]!;
   const released =
     lockedFor(market, side, price, left, maxFeePpm) - lockedFor(market, side, price, remaining, maxFeePpm);
   state.ledger.unlock(state.ledger.slot(account, side === SELL ? market.base : market.quote), released);
-  if (lifeInts[lifeAt + STATE] === STATE_RESTING) {
+  if (lifeInts[lifeAt | STATE] === STATE_RESTING) {
     market.book.reduce(id, left - remaining);
     state.sink.level(market.index, side, price);
-  } else floats[(id << FLOAT_SHIFT) + REMAINING] = remaining;
+  } else floats[(id << FLOAT_SHIFT) | REMAINING] = remaining;
   state.sink.write(REDUCED, id, remaining, 0);
   return undefined;
 }
@@ -79,7 +79,7 @@ export function reduceOrder(
 /** Cancels the account's live orders, oldest first. @param market undefined for every market. */
 export function cancelAllOrders(state: EngineState, account: number, market: number | undefined): void {
   const { ints } = state.pool;
-  cancelWhere(state, account, REQUESTED, (id) => market === undefined || ints[(id << INT_SHIFT) + MARKET] === market);
+  cancelWhere(state, account, REQUESTED, (id) => market === undefined || ints[(id << INT_SHIFT) | MARKET] === market);
 }
 
 /** Cancels the account's live orders that `wanted` selects, oldest first. */
@@ -106,8 +106,7 @@ export function setCancelAfter(state: EngineState, account: number, deadlineMs: 
 
 /** Ends what is due at the command's time. Called before every command, so that nothing matches past its time. */
 export function fireDeadlines(state: EngineState): void {
-  const nowSeconds = state.nowMs / 1000;
-  if (state.deadlines.mayBeDue(nowSeconds)) fireOrderDeadlines(state, nowSeconds);
+  if (state.deadlines.mayBeDue(state.nowMs)) fireOrderDeadlines(state, state.nowMs / 1000);
   if (state.nowMs >= state.cancelAfterNotBeforeMs) fireCancelAfter(state);
 }
 
@@ -121,12 +120,12 @@ function fireOrderDeadlines(state: EngineState, nowSeconds: number): void {
   const { lifeFloats, termFloats } = state.pool;
   const ids = state.deadlines.due(nowSeconds).sort((a, b) => {
     return (
-      lifeFloats[(a << LIFE_FLOAT_SHIFT) + DUE]! - lifeFloats[(b << LIFE_FLOAT_SHIFT) + DUE]! ||
-      lifeFloats[(a << LIFE_FLOAT_SHIFT) + PLACED_AT]! - lifeFloats[(b << LIFE_FLOAT_SHIFT) + PLACED_AT]!
+      lifeFloats[(a << LIFE_FLOAT_SHIFT) | DUE]! - lifeFloats[(b << LIFE_FLOAT_SHIFT) | DUE]! ||
+      lifeFloats[(a << LIFE_FLOAT_SHIFT) | PLACED_AT]! - lifeFloats[(b << LIFE_FLOAT_SHIFT) | PLACED_AT]!
     );
   });
   for (const id of ids) {
-    if (termFloats[(id << TERM_FLOAT_SHIFT) + EXPIRY]! <= nowSeconds) {
+    if (termFloats[(id << TERM_FLOAT_SHIFT) | EXPIRY]! <= nowSeconds) {
       endLiveOrder(state, id, STATUS_EXPIRED, EXPIRED);
       continue;
     }

@@ -112,7 +112,7 @@ function delistMarket(state: EngineState, index: number): void {
   const { ints } = state.pool;
   const ids: number[] = [];
   for (let account = 0; account < state.accounts.count; account++) {
-    ids.push(...liveOrdersOf(state, account, (id) => ints[(id << INT_SHIFT) + MARKET] === index));
+    ids.push(...liveOrdersOf(state, account, (id) => ints[(id << INT_SHIFT) | MARKET] === index));
   }
   for (const id of byArrival(state, ids)) endLiveOrder(state, id, STATUS_CANCELLED, MARKET_DELISTED);
   state.sink.push({ kind: 'marketStateChanged', market: index, state: 'halted', reason: 'delisted' });
@@ -139,7 +139,7 @@ function requestExit(state: EngineState, address: Address, asset: number): void 
   state.accounts.exits[account] = exits;
   const { ints } = state.pool;
   cancelWhere(state, account, EXIT_REQUESTED, (id) => {
-    const market = state.markets[ints[(id << INT_SHIFT) + MARKET]!]!;
+    const market = state.markets[ints[(id << INT_SHIFT) | MARKET]!]!;
     return market.base === asset || market.quote === asset;
   });
   failPendingWithdrawals(
@@ -209,7 +209,7 @@ function cancelBefore(state: EngineState, address: Address, beforeSequence: numb
     state,
     account,
     CANCELLED_ON_CHAIN,
-    (id) => termFloats[(id << TERM_FLOAT_SHIFT) + ORDER_SEQUENCE]! < beforeSequence,
+    (id) => termFloats[(id << TERM_FLOAT_SHIFT) | ORDER_SEQUENCE]! < beforeSequence,
   );
 }
 
@@ -224,7 +224,7 @@ function registerSessionKey(state: EngineState, address: Address, registered: Se
   const nowSeconds = state.nowMs / 1000;
   const signed = (id: number): boolean => signers.get(id) === key.key;
   cancelWhere(state, account, SESSION_KEY_ENDED, (id) => {
-    return signed(id) && !sessionKeyAllows(key, ints[(id << INT_SHIFT) + MARKET]!, nowSeconds);
+    return signed(id) && !sessionKeyAllows(key, ints[(id << INT_SHIFT) | MARKET]!, nowSeconds);
   });
   for (const id of liveOrdersOf(state, account, signed)) moveDeadline(state, id, key.validUntil);
 }
@@ -233,7 +233,7 @@ function registerSessionKey(state: EngineState, address: Address, registered: Se
 function moveDeadline(state: EngineState, id: number, validUntil: number): void {
   const { lifeFloats, termFloats } = state.pool;
   state.deadlines.remove(id);
-  lifeFloats[(id << LIFE_FLOAT_SHIFT) + DUE] = Math.min(termFloats[(id << TERM_FLOAT_SHIFT) + EXPIRY]!, validUntil);
+  lifeFloats[(id << LIFE_FLOAT_SHIFT) | DUE] = Math.min(termFloats[(id << TERM_FLOAT_SHIFT) | EXPIRY]!, validUntil);
   state.deadlines.insert(id);
 }
 

@@ -78,30 +78,30 @@ export class CommandRecords {
     this.reserve(index + 1);
     const at = index << COMMAND_INT_SHIFT;
     const floatAt = index << COMMAND_FLOAT_SHIFT;
-    this.floats[floatAt + COMMAND_SEQUENCE] = sequence;
-    this.floats[floatAt + TIME_MS] = timestampMs;
+    this.floats[floatAt | COMMAND_SEQUENCE] = sequence;
+    this.floats[floatAt | TIME_MS] = timestampMs;
     this.commands[index] = undefined;
     switch (command.kind) {
       case 'placeOrder':
-        this.ints[at + KIND] = PLACE;
+        this.ints[at | KIND] = PLACE;
         this.#writeOrder(index, command.order, accounts);
         return;
       case 'replaceOrder': {
         const { order, replaced } = command;
         // An order of another account is not found.
         const sameAccount = order.account === replaced.account;
-        this.ints[at + KIND] = REPLACE;
-        this.ints[at + REPLACED_LANE] = laneSlotValue(replaced.lane);
-        this.floats[floatAt + REPLACED_SEQUENCE] = sameAccount ? replaced.orderSequence : -1;
+        this.ints[at | KIND] = REPLACE;
+        this.ints[at | REPLACED_LANE] = laneSlotValue(replaced.lane);
+        this.floats[floatAt | REPLACED_SEQUENCE] = sameAccount ? replaced.orderSequence : -1;
         this.#writeOrder(index, order, accounts);
         return;
       }
       case 'cancelOrder':
-        this.ints[at + KIND] = CANCEL;
+        this.ints[at | KIND] = CANCEL;
         this.#writeKey(index, command.order, accounts);
         return;
       default:
-        this.ints[at + KIND] = OTHER;
+        this.ints[at | KIND] = OTHER;
         this.commands[index] = command;
     }
   }
@@ -114,9 +114,9 @@ export class CommandRecords {
 
   #writeKey(index: number, { account, lane, orderSequence }: OrderKey, accounts: Accounts): void {
     const at = index << COMMAND_INT_SHIFT;
-    this.ints[at + OF_ACCOUNT] = accounts.find(account);
-    this.ints[at + ORDER_LANE] = laneSlotValue(lane);
-    this.floats[(index << COMMAND_FLOAT_SHIFT) + OF_SEQUENCE] = orderSequence;
+    this.ints[at | OF_ACCOUNT] = accounts.find(account);
+    this.ints[at | ORDER_LANE] = laneSlotValue(lane);
+    this.floats[(index << COMMAND_FLOAT_SHIFT) | OF_SEQUENCE] = orderSequence;
   }
 
   #writeOrder(index: number, order: NewOrder, accounts: Accounts): void {
@@ -124,7 +124,7 @@ export class CommandRecords {
     const at = index << COMMAND_INT_SHIFT;
     const floatAt = index << COMMAND_FLOAT_SHIFT;
     this.#writeKey(index, order, accounts);
-    ints[at + ORDER_FLAGS] =
+    ints[at | ORDER_FLAGS] =
       packFlags(
         SIDES.indexOf(order.side),
         TIMES_IN_FORCE.indexOf(order.timeInForce),
@@ -132,12 +132,12 @@ export class CommandRecords {
         PREVENTIONS.indexOf(order.selfTradePrevention),
         stopDirection(order.stop),
       ) | (order.signature === '0x' ? FLAG_REGISTERED : 0);
-    ints[at + ORDER_MARKET] = Math.min(order.market, INT_MAX);
-    ints[at + ORDER_MAX_FEE_PPM] = feeSlotValue(order.maxFeePpm);
-    ints[at + ORDER_TRIGGER_PRICE] = triggerSlotValue(order.stop);
-    floats[floatAt + ORDER_SIZE] = order.sizeLots;
-    floats[floatAt + ORDER_PRICE] = order.priceTicks;
-    floats[floatAt + ORDER_EXPIRY] = order.expiry;
+    ints[at | ORDER_MARKET] = Math.min(order.market, INT_MAX);
+    ints[at | ORDER_MAX_FEE_PPM] = feeSlotValue(order.maxFeePpm);
+    ints[at | ORDER_TRIGGER_PRICE] = triggerSlotValue(order.stop);
+    floats[floatAt | ORDER_SIZE] = order.sizeLots;
+    floats[floatAt | ORDER_PRICE] = order.priceTicks;
+    floats[floatAt | ORDER_EXPIRY] = order.expiry;
     this.signers[index] = order.signer === order.account ? '' : order.signer;
     writeDigest(ints, at + ORDER_DIGEST, order.digest);
   }

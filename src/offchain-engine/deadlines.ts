@@ -26,20 +26,20 @@ export class Deadlines {
   }
 
   /** Cheap check for the hot path: false means that nothing is due. */
-  mayBeDue(nowSeconds: number): boolean {
-    return nowSeconds >= this.#notBefore;
+  mayBeDue(nowMs: number): boolean {
+    return nowMs >= this.#notBefore * 1000;
   }
 
   insert(id: number): void {
     const { lifeInts, lifeFloats } = this.#pool;
-    const due = lifeFloats[(id << LIFE_FLOAT_SHIFT) + DUE]!;
+    const due = lifeFloats[(id << LIFE_FLOAT_SHIFT) | DUE]!;
     const bucket = Math.floor(due / BUCKET_SECONDS) & (BUCKETS - 1);
     const head = this.#heads[bucket]!;
     const lifeAt = id << LIFE_INT_SHIFT;
-    lifeInts[lifeAt + DUE_NEXT] = head;
-    lifeInts[lifeAt + DUE_PREVIOUS] = 0;
+    lifeInts[lifeAt | DUE_NEXT] = head;
+    lifeInts[lifeAt | DUE_PREVIOUS] = 0;
     if (head === 0) this.#bits.add(bucket);
-    else lifeInts[(head << LIFE_INT_SHIFT) + DUE_PREVIOUS] = id;
+    else lifeInts[(head << LIFE_INT_SHIFT) | DUE_PREVIOUS] = id;
     this.#heads[bucket] = id;
     if (due < this.#notBefore) {
       this.#notBefore = due;
@@ -50,11 +50,11 @@ export class Deadlines {
   remove(id: number): void {
     const { lifeInts, lifeFloats } = this.#pool;
     const lifeAt = id << LIFE_INT_SHIFT;
-    const due = lifeFloats[(id << LIFE_FLOAT_SHIFT) + DUE]!;
-    const next = lifeInts[lifeAt + DUE_NEXT]!;
-    const previous = lifeInts[lifeAt + DUE_PREVIOUS]!;
-    if (next !== 0) lifeInts[(next << LIFE_INT_SHIFT) + DUE_PREVIOUS] = previous;
-    if (previous !== 0) lifeInts[(previous << LIFE_INT_SHIFT) + DUE_NEXT] = next;
+    const due = lifeFloats[(id << LIFE_FLOAT_SHIFT) | DUE]!;
+    const next = lifeInts[lifeAt | DUE_NEXT]!;
+    const previous = lifeInts[lifeAt | DUE_PREVIOUS]!;
+    if (next !== 0) lifeInts[(next << LIFE_INT_SHIFT) | DUE_PREVIOUS] = previous;
+    if (previous !== 0) lifeInts[(previous << LIFE_INT_SHIFT) | DUE_NEXT] = next;
     else {
       const bucket = Math.floor(due / BUCKET_SECONDS) & (BUCKETS - 1);
       this.#heads[bucket] = next;
@@ -82,8 +82,8 @@ export class Deadlines {
     for (; bucket <= last; bucket++) {
       bucket = this.#nextBucket(bucket);
       if (bucket < 0 || bucket > last) break;
-      for (let id = this.#heads[bucket & (BUCKETS - 1)]!; id !== 0; id = lifeInts[(id << LIFE_INT_SHIFT) + DUE_NEXT]!) {
-        if (lifeFloats[(id << LIFE_FLOAT_SHIFT) + DUE]! <= nowSeconds) ids.push(id);
+      for (let id = this.#heads[bucket & (BUCKETS - 1)]!; id !== 0; id = lifeInts[(id << LIFE_INT_SHIFT) | DUE_NEXT]!) {
+        if (lifeFloats[(id << LIFE_FLOAT_SHIFT) | DUE]! <= nowSeconds) ids.push(id);
       }
     }
     this.#stale = true;
@@ -104,8 +104,8 @@ export class Deadlines {
     if (bucket < 0) return Number.POSITIVE_INFINITY;
     let first = Number.POSITIVE_INFINITY;
     const { lifeInts, lifeFloats } = this.#pool;
-    for (let id = this.#heads[bucket & (BUCKETS - 1)]!; id !== 0; id = lifeInts[(id << LIFE_INT_SHIFT) + DUE_NEXT]!) {
-      first = Math.min(first, lifeFloats[(id << LIFE_FLOAT_SHIFT) + DUE]!);
+    for (let id = this.#heads[bucket & (BUCKETS - 1)]!; id !== 0; id = lifeInts[(id << LIFE_INT_SHIFT) | DUE_NEXT]!) {
+      first = Math.min(first, lifeFloats[(id << LIFE_FLOAT_SHIFT) | DUE]!);
     }
     return first;
   }

@@ -19,8 +19,16 @@ export function readDigest(from: Int32Array, at: number): Hash {
   return `0x${bytes.toString('hex')}`;
 }
 
+/** Positions are multiples of eight. Word by word: a loop costs twice as much, and a copy by the runtime ten times. */
 export function copyDigest(to: Int32Array, toAt: number, from: Int32Array, at: number): void {
-  for (let word = 0; word < DIGEST_WORDS; word++) to[toAt + word] = from[at + word]!;
+  to[toAt] = from[at]!;
+  to[toAt | 1] = from[at | 1]!;
+  to[toAt | 2] = from[at | 2]!;
+  to[toAt | 3] = from[at | 3]!;
+  to[toAt | 4] = from[at | 4]!;
+  to[toAt | 5] = from[at | 5]!;
+  to[toAt | 6] = from[at | 6]!;
+  to[toAt | 7] = from[at | 7]!;
 }
 
 export function sameDigest(one: Int32Array, oneAt: number, other: Int32Array, otherAt: number): boolean {

@@ -77,8 +77,6 @@ export type LiveOrder = OrderKey & {
 export class Engine {
   readonly core: EngineState;
   readonly #one = new CommandRecords();
-  /** Means nothing: see touch-ahead.ts. */
-  #touched = 0;
 
   constructor(core: EngineState = new EngineState()) {
     this.core = core;
@@ -104,7 +102,7 @@ export class Engine {
   executeRecord(records: CommandRecords, index: number): void {
     const { core } = this;
     const floatAt = index << COMMAND_FLOAT_SHIFT;
-    beginCommand(core, records.floats[floatAt + COMMAND_SEQUENCE]!, records.floats[floatAt + TIME_MS]!);
+    beginCommand(core, records.floats[floatAt | COMMAND_SEQUENCE]!, records.floats[floatAt | TIME_MS]!);
     applyByRules(core, records, index);
     if (core.triggered.length > 0) runTriggeredStops(core);
   }
@@ -113,8 +111,7 @@ export class Engine {
   executeRecords(records: CommandRecords, from: number, to: number): void {
     for (let first = from; first < to; first += GROUP) {
       const end = Math.min(first + GROUP, to);
-      if (this.core.pool.used > FAR_ORDERS && end - first > 1)
-        this.#touched += touchAhead(this.core, records, first, end - first);
+      if (this.core.pool.used > FAR_ORDERS && end - first > 1) touchAhead(this.core, records, first, end - first);
       for (let index = first; index < end; index++) this.executeRecord(records, index);
     }
   }
@@ -226,15 +223,15 @@ export class Engine {
     const { pool, accounts } = this.core;
     const at = id << INT_SHIFT;
     return {
-      account: accounts.addresses[pool.ints[at + ACCOUNT]!]!,
-      lane: pool.termInts[(id << TERM_INT_SHIFT) + LANE]!,
-      orderSequence: pool.termFloats[(id << TERM_FLOAT_SHIFT) + ORDER_SEQUENCE]!,
+      account: accounts.addresses[pool.ints[at | ACCOUNT]!]!,
+      lane: pool.termInts[(id << TERM_INT_SHIFT) | LANE]!,
+      orderSequence: pool.termFloats[(id << TERM_FLOAT_SHIFT) | ORDER_SEQUENCE]!,
       digest: pool.digest(id),
-      market: pool.ints[at + MARKET]!,
-      side: SIDES[pool.ints[at + FLAGS]! & FLAG_SIDE]!,
-      price: pool.ints[at + PRICE]! as PriceTicks,
-      remaining: pool.floats[(id << FLOAT_SHIFT) + REMAINING]! as Lots,
-      resting: pool.lifeInts[(id << LIFE_INT_SHIFT) + STATE] === STATE_RESTING,
+      market: pool.ints[at | MARKET]!,
+      side: SIDES[pool.ints[at | FLAGS]! & FLAG_SIDE]!,
+      price: pool.ints[at | PRICE]! as PriceTicks,
+      remaining: pool.floats[(id << FLOAT_SHIFT) | REMAINING]! as Lots,
+      resting: pool.lifeInts[(id << LIFE_INT_SHIFT) | STATE] === STATE_RESTING,
     };
   }
 }

@@ -77,14 +77,14 @@ function* runsOf(state: EngineState, batch: InFlightBatch): Generator<TradePosti
   let runTaker = 0;
   for (let at = batch.first - trades.moved; at < batch.end - trades.moved; at++) {
     if (trades.isVoided(at)) continue;
-    const taker = trades.ints[(at << TRADE_INT_SHIFT) + TAKER]!;
+    const taker = trades.ints[(at << TRADE_INT_SHIFT) | TAKER]!;
     if (run.length > 0 && taker !== runTaker) {
       yield run;
       run = [];
     }
     run.push(postingsOf(state, at));
     runTaker = taker;
-    if (timeInForceOf(pool.ints[(taker << INT_SHIFT) + FLAGS]!) === FOK) continue;
+    if (timeInForceOf(pool.ints[(taker << INT_SHIFT) | FLAGS]!) === FOK) continue;
     yield run;
     run = [];
   }

@@ -71,7 +71,7 @@ export class Lanes {
     let at = hash(account, lane) & mask;
     for (;;) {
       const slot = this.#positions[at]!;
-      if (slot === 0 || this.#floats[(slot << LANE_FLOAT_SHIFT) + KEY] === key) return slot;
+      if (slot === 0 || this.#floats[(slot << LANE_FLOAT_SHIFT) | KEY] === key) return slot;
       at = (at + 1) & mask;
     }
   }
@@ -83,32 +83,32 @@ export class Lanes {
 
   /** The account's lane after that one, in no particular order; 0 after the last. Its first is its FIRST_LANE. */
   nextOfAccount(slot: number): number {
-    return this.#ints[(slot << LANE_INT_SHIFT) + NEXT_OF_ACCOUNT]!;
+    return this.#ints[(slot << LANE_INT_SHIFT) | NEXT_OF_ACCOUNT]!;
   }
 
   /** Position of a record for the lane, which has none. */
   open(account: number, lane: number, accounts: Accounts): number {
     const slot = ++this.count;
     this.#reserve(slot + 1);
-    this.#floats[(slot << LANE_FLOAT_SHIFT) + KEY] = account * LANES + lane + 1;
-    this.#floats[(slot << LANE_FLOAT_SHIFT) + SEQUENCE] = 0;
-    this.#ints[(slot << LANE_INT_SHIFT) + ORDER] = 0;
+    this.#floats[(slot << LANE_FLOAT_SHIFT) | KEY] = account * LANES + lane + 1;
+    this.#floats[(slot << LANE_FLOAT_SHIFT) | SEQUENCE] = 0;
+    this.#ints[(slot << LANE_INT_SHIFT) | ORDER] = 0;
     this.#enter(slot);
     this.#link(slot, account, accounts);
     return slot;
   }
 
   sequence(slot: number): number {
-    return this.#floats[(slot << LANE_FLOAT_SHIFT) + SEQUENCE]!;
+    return this.#floats[(slot << LANE_FLOAT_SHIFT) | SEQUENCE]!;
   }
 
   /** Id of the live order; 0 for none. */
   order(slot: number): number {
-    return this.#ints[(slot << LANE_INT_SHIFT) + ORDER]!;
+    return this.#ints[(slot << LANE_INT_SHIFT) | ORDER]!;
   }
 
   setOrder(slot: number, id: number): void {
-    this.#ints[(slot << LANE_INT_SHIFT) + ORDER] = id;
+    this.#ints[(slot << LANE_INT_SHIFT) | ORDER] = id;
   }
 
   /** Whether the order that used the lane last has this digest: eight words of `digests` from `at` on. */
@@ -118,7 +118,7 @@ export class Lanes {
 
   /** Notes the order that uses the lane now. */
   use(slot: number, sequence: number, digests: Int32Array, at: number): void {
-    this.#floats[(slot << LANE_FLOAT_SHIFT) + SEQUENCE] = sequence;
+    this.#floats[(slot << LANE_FLOAT_SHIFT) | SEQUENCE] = sequence;
     copyDigest(this.#digests, slot << DIGEST_INT_SHIFT, digests, at);
   }
 
@@ -129,7 +129,7 @@ export class Lanes {
     this.#positions.fill(0);
     this.count = 0;
     for (let account = 0; account < accounts.count; account++)
-      accounts.ints[(account << ACCOUNT_INT_SHIFT) + FIRST_LANE] = 0;
+      accounts.ints[(account << ACCOUNT_INT_SHIFT) | FIRST_LANE] = 0;
     for (let slot = 1; slot <= before; slot++) {
       const sequence = this.sequence(slot);
       if (this.order(slot) !== 0 || sequence >= oldestSequence) this.#keep(slot, pool, accounts);
@@ -161,20 +161,20 @@ export class Lanes {
       const digest = slot << DIGEST_INT_SHIFT;
       this.#digests.copyWithin(to << DIGEST_INT_SHIFT, digest, digest + (1 << DIGEST_INT_SHIFT));
       const id = this.order(to);
-      if (id !== 0) pool.lifeInts[(id << LIFE_INT_SHIFT) + LANE_SLOT] = to;
+      if (id !== 0) pool.lifeInts[(id << LIFE_INT_SHIFT) | LANE_SLOT] = to;
     }
     this.#enter(to);
-    this.#link(to, laneOfKey(this.#floats[(to << LANE_FLOAT_SHIFT) + KEY]!).account, accounts);
+    this.#link(to, laneOfKey(this.#floats[(to << LANE_FLOAT_SHIFT) | KEY]!).account, accounts);
   }
 
   #link(slot: number, account: number, accounts: Accounts): void {
     const at = (account << ACCOUNT_INT_SHIFT) + FIRST_LANE;
-    this.#ints[(slot << LANE_INT_SHIFT) + NEXT_OF_ACCOUNT] = accounts.ints[at]!;
+    this.#ints[(slot << LANE_INT_SHIFT) | NEXT_OF_ACCOUNT] = accounts.ints[at]!;
     accounts.ints[at] = slot;
   }
 
   #enter(slot: number): void {
-    const { account, lane } = laneOfKey(this.#floats[(slot << LANE_FLOAT_SHIFT) + KEY]!);
+    const { account, lane } = laneOfKey(this.#floats[(slot << LANE_FLOAT_SHIFT) | KEY]!);
     let at = hash(account, lane) & this.#mask;
     while (this.#positions[at] !== 0) at = (at + 1) & this.#mask;
     this.#positions[at] = slot;
@@ -240,11 +240,11 @@ export class LaneTable {
   }
 
   sequence(slot: number): number {
-    return this.#floats[(slot << LANE_FLOAT_SHIFT) + SEQUENCE]!;
+    return this.#floats[(slot << LANE_FLOAT_SHIFT) | SEQUENCE]!;
   }
 
   order(slot: number): number {
-    return this.#ints[(slot << LANE_INT_SHIFT) + ORDER]!;
+    return this.#ints[(slot << LANE_INT_SHIFT) | ORDER]!;
   }
 
   writeDigest(out: BinaryWriter, slot: number): void {

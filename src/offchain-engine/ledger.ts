@@ -100,16 +100,16 @@ export class Ledger {
   /** Moves `amount` from available to locked. */
   lock(slot: number, amount: number): void {
     const at = slot << BALANCE_SHIFT;
-    this.records[at + AVAILABLE]! -= amount;
-    this.records[at + LOCKED]! += amount;
+    this.records[at | AVAILABLE]! -= amount;
+    this.records[at | LOCKED]! += amount;
     this.touch(slot);
   }
 
   /** Moves `amount` from locked back to available. */
   unlock(slot: number, amount: number): void {
     const at = slot << BALANCE_SHIFT;
-    this.records[at + LOCKED]! -= amount;
-    this.records[at + AVAILABLE]! += amount;
+    this.records[at | LOCKED]! -= amount;
+    this.records[at | AVAILABLE]! += amount;
     this.touch(slot);
   }
 

@@ -36,18 +36,18 @@ const { DONE } = sinkRecords;
 /** Registers a live order with its lane, its account and the deadline wheel. STATE is set by the caller. */
 export function linkOrder(state: EngineState, id: number): void {
   const { pool, accounts, lanes } = state;
-  const account = pool.ints[(id << INT_SHIFT) + ACCOUNT]!;
-  lanes.setOrder(pool.lifeInts[(id << LIFE_INT_SHIFT) + LANE_SLOT]!, id);
-  accounts.ints[(account << ACCOUNT_INT_SHIFT) + OPEN_ORDERS]!++;
+  const account = pool.ints[(id << INT_SHIFT) | ACCOUNT]!;
+  lanes.setOrder(pool.lifeInts[(id << LIFE_INT_SHIFT) | LANE_SLOT]!, id);
+  accounts.ints[(account << ACCOUNT_INT_SHIFT) | OPEN_ORDERS]!++;
   state.deadlines.insert(id);
 }
 
 /** Undoes `linkOrder`. */
 export function unlinkOrder(state: EngineState, id: number): void {
   const { pool, accounts, lanes } = state;
-  const account = pool.ints[(id << INT_SHIFT) + ACCOUNT]!;
-  lanes.setOrder(pool.lifeInts[(id << LIFE_INT_SHIFT) + LANE_SLOT]!, 0);
-  accounts.ints[(account << ACCOUNT_INT_SHIFT) + OPEN_ORDERS]!--;
+  const account = pool.ints[(id << INT_SHIFT) | ACCOUNT]!;
+  lanes.setOrder(pool.lifeInts[(id << LIFE_INT_SHIFT) | LANE_SLOT]!, 0);
+  accounts.ints[(account << ACCOUNT_INT_SHIFT) | OPEN_ORDERS]!--;
   state.deadlines.remove(id);
 }
 
@@ -55,25 +55,25 @@ export function unlinkOrder(state: EngineState, id: number): void {
 export function closeOrder(state: EngineState, id: number, status: number, cancelCode: number): void {
   const { pool } = state;
   const lifeAt = id << LIFE_INT_SHIFT;
-  state.sink.write(DONE, id, status * 64 + cancelCode, pool.lifeFloats[(id << LIFE_FLOAT_SHIFT) + FILLED]!);
-  pool.lifeInts[lifeAt + STATE] = STATE_DONE;
-  if (pool.lifeInts[lifeAt + REFERENCES] === 0) pool.release(id);
+  state.sink.write(DONE, id, status * 64 + cancelCode, pool.lifeFloats[(id << LIFE_FLOAT_SHIFT) | FILLED]!);
+  pool.lifeInts[lifeAt | STATE] = STATE_DONE;
+  if (pool.lifeInts[lifeAt | REFERENCES] === 0) pool.release(id);
 }
 
 /** Gives back what the order has locked for the lots it has left. */
 export function releaseLock(state: EngineState, market: MarketBook, id: number): void {
   const ints = state.pool.ints;
   const at = id << INT_SHIFT;
-  const side = ints[at + FLAGS]! & FLAG_SIDE;
-  const left = state.pool.floats[(id << FLOAT_SHIFT) + REMAINING]!;
+  const side = ints[at | FLAGS]! & FLAG_SIDE;
+  const left = state.pool.floats[(id << FLOAT_SHIFT) | REMAINING]!;
   const amount = lockedFor(
     market,
     side,
-    ints[at + PRICE]!,
+    ints[at | PRICE]!,
     left,
-    state.pool.lifeInts[(id << LIFE_INT_SHIFT) + MAX_FEE_PPM]!,
+    state.pool.lifeInts[(id << LIFE_INT_SHIFT) | MAX_FEE_PPM]!,
   );
-  const slot = state.ledger.slot(ints[at + ACCOUNT]!, side === SELL ? market.base : market.quote);
+  const slot = state.ledger.slot(ints[at | ACCOUNT]!, side === SELL ? market.base : market.quote);
   state.ledger.unlock(slot, amount);
 }
 
@@ -81,7 +81,7 @@ export function releaseLock(state: EngineState, market: MarketBook, id: number):
 export function endLiveOrder(state: EngineState, id: number, status: number, cancelCode: number): void {
   const ints = state.pool.ints;
   const at = id << INT_SHIFT;
-  const market = state.markets[ints[at + MARKET]!]!;
+  const market = state.markets[ints[at | MARKET]!]!;
   leaveBook(state, market, id);
   releaseLock(state, market, id);
   unlinkOrder(state, id);
@@ -92,10 +92,10 @@ export function endLiveOrder(state: EngineState, id: number, status: number, can
 export function leaveBook(state: EngineState, market: MarketBook, id: number): void {
   const ints = state.pool.ints;
   const at = id << INT_SHIFT;
-  switch (state.pool.lifeInts[(id << LIFE_INT_SHIFT) + STATE]) {
+  switch (state.pool.lifeInts[(id << LIFE_INT_SHIFT) | STATE]) {
     case STATE_RESTING:
       market.book.remove(id);
-      state.sink.level(market.index, ints[at + FLAGS]! & FLAG_SIDE, ints[at + PRICE]!);
+      state.sink.level(market.index, ints[at | FLAGS]! & FLAG_SIDE, ints[at | PRICE]!);
       return;
     case STATE_STOP:
       market.stops.remove(id);
@@ -112,7 +112,7 @@ export function leaveBook(state: EngineState, market: MarketBook, id: number): v
 export function liveOrdersOf(state: EngineState, account: number, wanted: (id: number) => boolean): number[] {
   const { accounts, lanes } = state;
   const ids: number[] = [];
-  let slot = accounts.ints[(account << ACCOUNT_INT_SHIFT) + FIRST_LANE]!;
+  let slot = accounts.ints[(account << ACCOUNT_INT_SHIFT) | FIRST_LANE]!;
   for (; slot !== 0; slot = lanes.nextOfAccount(slot)) {
     const id = lanes.order(slot);
     if (id !== 0 && wanted(id)) ids.push(id);
@@ -124,6 +124,6 @@ export function liveOrdersOf(state: EngineState, account: number, wanted: (id: n
 export function byArrival(state: EngineState, ids: number[]): number[] {
   const { lifeFloats } = state.pool;
   return ids.sort(
-    (a, b) => lifeFloats[(a << LIFE_FLOAT_SHIFT) + PLACED_AT]! - lifeFloats[(b << LIFE_FLOAT_SHIFT) + PLACED_AT]!,
+    (a, b) => lifeFloats[(a << LIFE_FLOAT_SHIFT) | PLACED_AT]! - lifeFloats[(b << LIFE_FLOAT_SHIFT) | PLACED_AT]!,
   );
 }

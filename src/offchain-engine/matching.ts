@@ -83,12 +83,12 @@ const run = { trades: 0, firstPrice: 0, lastPrice: 0, base: 0, quote: 0, takerFe
 export function runTaker(state: EngineState, market: MarketBook, id: number, linked: boolean): number {
   const { pool } = state;
   const at = id << INT_SHIFT;
-  const side = pool.ints[at + FLAGS]! & FLAG_SIDE;
-  const price = pool.ints[at + PRICE]!;
-  const maxFeePpm = pool.lifeInts[(id << LIFE_INT_SHIFT) + MAX_FEE_PPM]!;
-  const before = pool.floats[(id << FLOAT_SHIFT) + REMAINING]!;
+  const side = pool.ints[at | FLAGS]! & FLAG_SIDE;
+  const price = pool.ints[at | PRICE]!;
+  const maxFeePpm = pool.lifeInts[(id << LIFE_INT_SHIFT) | MAX_FEE_PPM]!;
+  const before = pool.floats[(id << FLOAT_SHIFT) | REMAINING]!;
   const cancelCode = takeLiquidity(state, market, id, side, price, before);
-  const left = pool.floats[(id << FLOAT_SHIFT) + REMAINING]!;
+  const left = pool.floats[(id << FLOAT_SHIFT) | REMAINING]!;
   if (left !== before)
     postTaker(
       state,
@@ -116,8 +116,8 @@ export function runTaker(state: EngineState, market: MarketBook, id: number, lin
 }
 
 function restOrder(state: EngineState, market: MarketBook, id: number, side: number, price: number): void {
-  state.pool.lifeInts[(id << LIFE_INT_SHIFT) + STATE] = STATE_RESTING;
-  state.pool.lifeFloats[(id << LIFE_FLOAT_SHIFT) + PRIORITY] = state.takePriority();
+  state.pool.lifeInts[(id << LIFE_INT_SHIFT) | STATE] = STATE_RESTING;
+  state.pool.lifeFloats[(id << LIFE_FLOAT_SHIFT) | PRIORITY] = state.takePriority();
   market.book.insert(id);
   state.sink.level(market.index, side, price);
 }
@@ -135,7 +135,7 @@ function takeLiquidity(
   const { ints, floats } = pool;
   const book = market.book;
   const makerSide = side ^ 1;
-  const account = ints[(id << INT_SHIFT) + ACCOUNT]!;
+  const account = ints[(id << INT_SHIFT) | ACCOUNT]!;
   const floatAt = id << FLOAT_SHIFT;
   run.trades = 0;
   run.base = 0;
@@ -148,9 +148,9 @@ function takeLiquidity(
     const best = side === BUY ? book.bestAsk : book.bestBid;
     if (best === 0 || (side === BUY ? best > price : best < price)) break;
     const maker = book.head(makerSide);
-    if (ints[(maker << INT_SHIFT) + ACCOUNT] === account) {
+    if (ints[(maker << INT_SHIFT) | ACCOUNT] === account) {
       cancelCode = preventSelfTrade(state, market, id, maker, left);
-      left = floats[floatAt + REMAINING]!;
+      left = floats[floatAt | REMAINING]!;
       if (cancelCode !== NONE) break;
       continue;
     }
@@ -158,16 +158,16 @@ function takeLiquidity(
       cancelCode = TOO_MANY_TRADES;
       break;
     }
-    const makerLeft = floats[(maker << FLOAT_SHIFT) + REMAINING]!;
+    const makerLeft = floats[(maker << FLOAT_SHIFT) | REMAINING]!;
     const traded = Math.min(left, makerLeft);
     left -= traded;
     recordTrade(state, market, id, maker, side, best, traded);
     sink.level(market.index, makerSide, best);
     fillMaker(state, market, maker, traded, makerLeft);
   }
-  floats[floatAt + REMAINING] = left;
+  floats[floatAt | REMAINING] = left;
   if (cancelCode === NONE && left > 0) {
-    const timeInForce = timeInForceOf(ints[(id << INT_SHIFT) + FLAGS]!);
+    const timeInForce = timeInForceOf(ints[(id << INT_SHIFT) | FLAGS]!);
     if (timeInForce === IOC || timeInForce === FOK) cancelCode = IOC_REMAINDER;
   }
   return cancelCode;
@@ -188,25 +188,25 @@ function recordTrade(
   const at = position << TRADE_INT_SHIFT;
   const lifeTakerAt = taker << LIFE_INT_SHIFT;
   const lifeMakerAt = maker << LIFE_INT_SHIFT;
-  const { takerFeePpm } = feesOf(state, market, pool.ints[(taker << INT_SHIFT) + ACCOUNT]!);
-  const { makerFeePpm } = feesOf(state, market, pool.ints[(maker << INT_SHIFT) + ACCOUNT]!);
-  const takerPpm = Math.min(takerFeePpm, pool.lifeInts[lifeTakerAt + MAX_FEE_PPM]!);
-  const makerPpm = Math.min(makerFeePpm, pool.lifeInts[lifeMakerAt + MAX_FEE_PPM]!);
-  trades.ints[at + TAKER] = taker;
-  trades.ints[at + MAKER] = maker;
-  trades.ints[at + TRADE_PRICE] = price;
-  trades.ints[at + TRADE_FLAGS] = takerSide | (run.trades === 0 ? TRADE_STARTS_RUN : 0);
-  trades.ints[at + TAKER_FEE_PPM] = takerPpm;
-  trades.ints[at + MAKER_FEE_PPM] = makerPpm;
-  trades.ints[at + TRADE_MARKET] = market.index;
+  const { takerFeePpm } = feesOf(state, market, pool.ints[(taker << INT_SHIFT) | ACCOUNT]!);
+  const { makerFeePpm } = feesOf(state, market, pool.ints[(maker << INT_SHIFT) | ACCOUNT]!);
+  const takerPpm = Math.min(takerFeePpm, pool.lifeInts[lifeTakerAt | MAX_FEE_PPM]!);
+  const makerPpm = Math.min(makerFeePpm, pool.lifeInts[lifeMakerAt | MAX_FEE_PPM]!);
+  trades.ints[at | TAKER] = taker;
+  trades.ints[at | MAKER] = maker;
+  trades.ints[at | TRADE_PRICE] = price;
+  trades.ints[at | TRADE_FLAGS] = takerSide | (run.trades === 0 ? TRADE_STARTS_RUN : 0);
+  trades.ints[at | TAKER_FEE_PPM] = takerPpm;
+  trades.ints[at | MAKER_FEE_PPM] = makerPpm;
+  trades.ints[at | TRADE_MARKET] = market.index;
   const floatAt = position << TRADE_FLOAT_SHIFT;
-  trades.floats[floatAt + TRADE_SIZE] = size;
-  trades.floats[floatAt + TRADE_TIME_MS] = state.nowMs;
-  trades.floats[floatAt + TRADE_ID] = state.nextTradeId++;
-  pool.lifeInts[lifeTakerAt + REFERENCES]!++;
-  pool.lifeInts[lifeMakerAt + REFERENCES]!++;
-  pool.lifeFloats[(taker << LIFE_FLOAT_SHIFT) + FILLED]! += size;
-  pool.lifeFloats[(maker << LIFE_FLOAT_SHIFT) + FILLED]! += size;
+  trades.floats[floatAt | TRADE_SIZE] = size;
+  trades.floats[floatAt | TRADE_TIME_MS] = state.nowMs;
+  trades.floats[floatAt | TRADE_ID] = state.nextTradeId++;
+  pool.lifeInts[lifeTakerAt | REFERENCES]!++;
+  pool.lifeInts[lifeMakerAt | REFERENCES]!++;
+  pool.lifeFloats[(taker << LIFE_FLOAT_SHIFT) | FILLED]! += size;
+  pool.lifeFloats[(maker << LIFE_FLOAT_SHIFT) | FILLED]! += size;
   if (state.unsettledSinceMs > state.nowMs) state.unsettledSinceMs = state.nowMs;
   if (run.trades === 0) run.firstPrice = price;
   run.lastPrice = price;
@@ -233,7 +233,7 @@ function postMaker(
   feePpm: number,
 ): number {
   const { ledger, pool } = state;
-  const account = pool.ints[(maker << INT_SHIFT) + ACCOUNT]!;
+  const account = pool.ints[(maker << INT_SHIFT) | ACCOUNT]!;
   const fee = feeOf(notional as Quanta, feePpm as Ppm);
   const baseSlot = ledger.slot(account, market.base);
   const quoteSlot = ledger.slot(account, market.quote);
@@ -242,20 +242,20 @@ function postMaker(
   const baseAt = baseSlot << BALANCE_SHIFT;
   const quoteAt = quoteSlot << BALANCE_SHIFT;
   if (side === SELL) {
-    records[baseAt + LOCKED]! -= base;
-    records[baseAt + UNSETTLED_OUT]! += base;
-    records[quoteAt + AVAILABLE]! += notional - fee;
-    records[quoteAt + UNSETTLED_IN]! += notional - fee;
+    records[baseAt | LOCKED]! -= base;
+    records[baseAt | UNSETTLED_OUT]! += base;
+    records[quoteAt | AVAILABLE]! += notional - fee;
+    records[quoteAt | UNSETTLED_IN]! += notional - fee;
   } else {
-    const maxFeePpm = pool.lifeInts[(maker << LIFE_INT_SHIFT) + MAX_FEE_PPM]!;
-    const before = pool.floats[(maker << FLOAT_SHIFT) + REMAINING]!;
+    const maxFeePpm = pool.lifeInts[(maker << LIFE_INT_SHIFT) | MAX_FEE_PPM]!;
+    const before = pool.floats[(maker << FLOAT_SHIFT) | REMAINING]!;
     const released =
       lockedFor(market, BUY, price, before, maxFeePpm) - lockedFor(market, BUY, price, before - size, maxFeePpm);
-    records[quoteAt + LOCKED]! -= released;
-    records[quoteAt + AVAILABLE]! += released - notional - fee;
-    records[quoteAt + UNSETTLED_OUT]! += notional + fee;
-    records[baseAt + AVAILABLE]! += base;
-    records[baseAt + UNSETTLED_IN]! += base;
+    records[quoteAt | LOCKED]! -= released;
+    records[quoteAt | AVAILABLE]! += released - notional - fee;
+    records[quoteAt | UNSETTLED_OUT]! += notional + fee;
+    records[baseAt | AVAILABLE]! += base;
+    records[baseAt | UNSETTLED_IN]! += base;
   }
   ledger.touch(baseSlot);
   ledger.touch(quoteSlot);
@@ -268,7 +268,7 @@ function fillMaker(state: EngineState, market: MarketBook, maker: number, traded
     return;
   }
   market.book.remove(maker);
-  state.pool.floats[(maker << FLOAT_SHIFT) + REMAINING] = 0;
+  state.pool.floats[(maker << FLOAT_SHIFT) | REMAINING] = 0;
   unlinkOrder(state, maker);
   closeOrder(state, maker, STATUS_FILLED, NONE);
 }
@@ -276,7 +276,7 @@ function fillMaker(state: EngineState, market: MarketBook, maker: number, traded
 /** Posts the sums of a run to the taker and to the fee account. @param released what its lock shrinks by. */
 function postTaker(state: EngineState, market: MarketBook, id: number, side: number, released: number): void {
   const { ledger, pool } = state;
-  const account = pool.ints[(id << INT_SHIFT) + ACCOUNT]!;
+  const account = pool.ints[(id << INT_SHIFT) | ACCOUNT]!;
   const baseSlot = ledger.slot(account, market.base);
   const quoteSlot = ledger.slot(account, market.quote);
   const feeSlot = ledger.slot(FEE_ACCOUNT, market.quote);
@@ -285,18 +285,18 @@ function postTaker(state: EngineState, market: MarketBook, id: number, side: num
   const quoteAt = quoteSlot << BALANCE_SHIFT;
   if (side === SELL) {
     const proceeds = run.quote - run.takerFees;
-    records[baseAt + LOCKED]! -= released;
-    records[baseAt + AVAILABLE]! += released - run.base;
-    records[baseAt + UNSETTLED_OUT]! += run.base;
-    records[quoteAt + AVAILABLE]! += proceeds;
-    records[quoteAt + UNSETTLED_IN]! += proceeds;
+    records[baseAt | LOCKED]! -= released;
+    records[baseAt | AVAILABLE]! += released - run.base;
+    records[baseAt | UNSETTLED_OUT]! += run.base;
+    records[quoteAt | AVAILABLE]! += proceeds;
+    records[quoteAt | UNSETTLED_IN]! += proceeds;
   } else {
     const cost = run.quote + run.takerFees;
-    records[quoteAt + LOCKED]! -= released;
-    records[quoteAt + AVAILABLE]! += released - cost;
-    records[quoteAt + UNSETTLED_OUT]! += cost;
-    records[baseAt + AVAILABLE]! += run.base;
-    records[baseAt + UNSETTLED_IN]! += run.base;
+    records[quoteAt | LOCKED]! -= released;
+    records[quoteAt | AVAILABLE]! += released - cost;
+    records[quoteAt | UNSETTLED_OUT]! += cost;
+    records[baseAt | AVAILABLE]! += run.base;
+    records[baseAt | UNSETTLED_IN]! += run.base;
   }
   ledger.touch(baseSlot);
   ledger.touch(quoteSlot);
@@ -310,18 +310,18 @@ function postTaker(state: EngineState, market: MarketBook, id: number, side: num
 function preventSelfTrade(state: EngineState, market: MarketBook, taker: number, maker: number, left: number): number {
   const { pool, sink } = state;
   const takerAt = taker << FLOAT_SHIFT;
-  const prevention = preventionOf(pool.ints[(taker << INT_SHIFT) + FLAGS]!);
-  pool.floats[takerAt + REMAINING] = left;
+  const prevention = preventionOf(pool.ints[(taker << INT_SHIFT) | FLAGS]!);
+  pool.floats[takerAt | REMAINING] = left;
   if (prevention === CANCEL_NEWEST) return SELF_TRADE_PREVENTION;
   if (prevention === CANCEL_OLDEST || prevention === CANCEL_BOTH) {
     endLiveOrder(state, maker, STATUS_CANCELLED, SELF_TRADE_PREVENTION);
     return prevention === CANCEL_BOTH ? SELF_TRADE_PREVENTION : NONE;
   }
-  const makerLeft = pool.floats[(maker << FLOAT_SHIFT) + REMAINING]!;
+  const makerLeft = pool.floats[(maker << FLOAT_SHIFT) | REMAINING]!;
   const decrement = Math.min(left, makerLeft);
   if (makerLeft === decrement) endLiveOrder(state, maker, STATUS_CANCELLED, SELF_TRADE_PREVENTION);
   else shrinkMaker(state, market, maker, decrement, makerLeft);
-  pool.floats[takerAt + REMAINING] = left - decrement;
+  pool.floats[takerAt | REMAINING] = left - decrement;
   if (left === decrement) return SELF_TRADE_PREVENTION;
   sink.write(REDUCED, taker, left - decrement, 0);
   return NONE;
@@ -336,13 +336,13 @@ function shrinkMaker(
 ): void {
   const ints = state.pool.ints;
   const at = maker << INT_SHIFT;
-  const side = ints[at + FLAGS]! & FLAG_SIDE;
-  const price = ints[at + PRICE]!;
-  const maxFeePpm = state.pool.lifeInts[(maker << LIFE_INT_SHIFT) + MAX_FEE_PPM]!;
+  const side = ints[at | FLAGS]! & FLAG_SIDE;
+  const price = ints[at | PRICE]!;
+  const maxFeePpm = state.pool.lifeInts[(maker << LIFE_INT_SHIFT) | MAX_FEE_PPM]!;
   const freed =
     lockedFor(market, side, price, makerLeft, maxFeePpm) -
     lockedFor(market, side, price, makerLeft - decrement, maxFeePpm);
-  state.ledger.unlock(state.ledger.slot(ints[at + ACCOUNT]!, side === SELL ? market.base : market.quote), freed);
+  state.ledger.unlock(state.ledger.slot(ints[at | ACCOUNT]!, side === SELL ? market.base : market.quote), freed);
   market.book.reduce(maker, decrement);
   state.sink.level(market.index, side, price);
   state.sink.write(REDUCED, maker, makerLeft - decrement, 0);
@@ -359,7 +359,7 @@ function triggerStops(state: EngineState, market: MarketBook): void {
 
 function queueTriggered(state: EngineState, ids: readonly number[]): void {
   for (const id of ids) {
-    state.pool.lifeInts[(id << LIFE_INT_SHIFT) + STATE] = STATE_TRIGGERED;
+    state.pool.lifeInts[(id << LIFE_INT_SHIFT) | STATE] = STATE_TRIGGERED;
     state.triggered.push(id);
   }
 }
@@ -386,13 +386,13 @@ export function canFill(
   let trades = 0;
   for (let level = side === BUY ? book.bestAsk : book.bestBid; level !== 0; level = book.nextPrice(makerSide, level)) {
     if (side === BUY ? level > price : level < price) return false;
-    for (let id = book.headAt(makerSide, level); id !== 0; id = ints[(id << INT_SHIFT) + NEXT]!) {
+    for (let id = book.headAt(makerSide, level); id !== 0; id = ints[(id << INT_SHIFT) | NEXT]!) {
       if (id === excluded) continue;
-      if (ints[(id << INT_SHIFT) + ACCOUNT] === account) {
+      if (ints[(id << INT_SHIFT) | ACCOUNT] === account) {
         if (prevention === CANCEL_OLDEST) continue;
         return false;
       }
-      left -= floats[(id << FLOAT_SHIFT) + REMAINING]!;
+      left -= floats[(id << FLOAT_SHIFT) | REMAINING]!;
       trades++;
       if (left <= 0) return true;
       if (trades === BATCH_TRADES_MAX) return false;

@@ -67,8 +67,8 @@ function renderRecord(state: EngineState, position: number, command: Command): E
       return {
         kind: 'orderDone',
         account: accountOf(state, first),
-        lane: pool.termInts[(first << TERM_INT_SHIFT) + LANE]!,
-        orderSequence: pool.termFloats[(first << TERM_FLOAT_SHIFT) + ORDER_SEQUENCE]!,
+        lane: pool.termInts[(first << TERM_INT_SHIFT) | LANE]!,
+        orderSequence: pool.termFloats[(first << TERM_FLOAT_SHIFT) | ORDER_SEQUENCE]!,
         digest: pool.digest(first),
         status: STATUSES[Math.floor(second / 64)]!,
         reason: CANCELS[second % 64],
@@ -115,34 +115,34 @@ function keyOf(command: Command): OrderKey {
 }
 
 function accountOf(state: EngineState, id: number): Address {
-  return state.accounts.addresses[state.pool.ints[(id << INT_SHIFT) + ACCOUNT]!]!;
+  return state.accounts.addresses[state.pool.ints[(id << INT_SHIFT) | ACCOUNT]!]!;
 }
 
 function renderTrade(state: EngineState, position: number): EngineEvent {
   const { trades } = state;
   const at = position << TRADE_INT_SHIFT;
   const floatAt = position << TRADE_FLOAT_SHIFT;
-  const market = state.markets[trades.ints[at + TRADE_MARKET]!]!;
-  const price = trades.ints[at + TRADE_PRICE]! as PriceTicks;
-  const size = trades.floats[floatAt + TRADE_SIZE]! as Lots;
+  const market = state.markets[trades.ints[at | TRADE_MARKET]!]!;
+  const price = trades.ints[at | TRADE_PRICE]! as PriceTicks;
+  const size = trades.floats[floatAt | TRADE_SIZE]! as Lots;
   const notional = (price * size * market.tickQuanta) as Quanta;
   return {
     kind: 'trade',
-    tradeId: trades.floats[floatAt + TRADE_ID]!,
+    tradeId: trades.floats[floatAt | TRADE_ID]!,
     market: market.index,
     price,
     size,
-    takerSide: SIDES[trades.ints[at + TRADE_FLAGS]! & TRADE_TAKER_SIDE]!,
-    taker: renderSide(state, trades.ints[at + TAKER]!, trades.ints[at + TAKER_FEE_PPM]! as Ppm, notional),
-    maker: renderSide(state, trades.ints[at + MAKER]!, trades.ints[at + MAKER_FEE_PPM]! as Ppm, notional),
+    takerSide: SIDES[trades.ints[at | TRADE_FLAGS]! & TRADE_TAKER_SIDE]!,
+    taker: renderSide(state, trades.ints[at | TAKER]!, trades.ints[at | TAKER_FEE_PPM]! as Ppm, notional),
+    maker: renderSide(state, trades.ints[at | MAKER]!, trades.ints[at | MAKER_FEE_PPM]! as Ppm, notional),
   };
 }
 
 function renderSide(state: EngineState, id: number, feePpm: Ppm, notional: Quanta): TradeSide {
   return {
     account: accountOf(state, id),
-    lane: state.pool.termInts[(id << TERM_INT_SHIFT) + LANE]!,
-    orderSequence: state.pool.termFloats[(id << TERM_FLOAT_SHIFT) + ORDER_SEQUENCE]!,
+    lane: state.pool.termInts[(id << TERM_INT_SHIFT) | LANE]!,
+    orderSequence: state.pool.termFloats[(id << TERM_FLOAT_SHIFT) | ORDER_SEQUENCE]!,
     digest: state.pool.digest(id),
     feePpm,
     fee: feeOf(notional, feePpm),

@@ -95,7 +95,7 @@ function returnTo(state: EngineState, cut: readonly InFlightBatch[]): void {
   const end = (batches.at(-1)?.end ?? 0) - trades.moved;
   const unsealedTrades: number[] = [];
   for (let at = end; at < trades.head; at++)
-    if (!trades.isVoided(at)) unsealedTrades.push(trades.floats[(at << TRADE_FLOAT_SHIFT) + TRADE_ID]!);
+    if (!trades.isVoided(at)) unsealedTrades.push(trades.floats[(at << TRADE_FLOAT_SHIFT) | TRADE_ID]!);
   trades.head = end;
   trades.count += unsealedTrades.length;
   const still = batches.reduce((sum, batch) => sum + batch.withdrawals.length, 0);
@@ -159,8 +159,8 @@ function cutTrades({ trades, pool }: EngineState, batch: InFlightBatch, tradesMa
   for (let ordinal = batch.first; ordinal < batch.end; ordinal++) {
     const at = ordinal - trades.moved;
     if (trades.isVoided(at)) continue;
-    const taker = trades.ints[(at << TRADE_INT_SHIFT) + TAKER]!;
-    const timeInForce = timeInForceOf(pool.ints[(taker << INT_SHIFT) + FLAGS]!);
+    const taker = trades.ints[(at << TRADE_INT_SHIFT) | TAKER]!;
+    const timeInForce = timeInForceOf(pool.ints[(taker << INT_SHIFT) | FLAGS]!);
     const isImmediate = timeInForce === IOC || timeInForce === FOK;
     if (taker !== before || !isImmediate) {
       runStart = ordinal;

@@ -58,14 +58,14 @@ export type TradePostings = {
 export function postingsOf(state: EngineState, position: number): TradePostings {
   const { ints, floats } = state.trades;
   const at = position << TRADE_INT_SHIFT;
-  const market = state.markets[ints[at + TRADE_MARKET]!]!;
-  const size = floats[(position << TRADE_FLOAT_SHIFT) + TRADE_SIZE]!;
-  const notional = size * ints[at + TRADE_PRICE]! * market.tickQuanta;
-  const takerFee = feeOf(notional as Quanta, ints[at + TAKER_FEE_PPM]! as Ppm);
-  const makerFee = feeOf(notional as Quanta, ints[at + MAKER_FEE_PPM]! as Ppm);
-  const taker = accountOf(state, ints[at + TAKER]!);
-  const maker = accountOf(state, ints[at + MAKER]!);
-  const takerBuys = (ints[at + TRADE_FLAGS]! & TRADE_TAKER_SIDE) === BUY;
+  const market = state.markets[ints[at | TRADE_MARKET]!]!;
+  const size = floats[(position << TRADE_FLOAT_SHIFT) | TRADE_SIZE]!;
+  const notional = size * ints[at | TRADE_PRICE]! * market.tickQuanta;
+  const takerFee = feeOf(notional as Quanta, ints[at | TAKER_FEE_PPM]! as Ppm);
+  const makerFee = feeOf(notional as Quanta, ints[at | MAKER_FEE_PPM]! as Ppm);
+  const taker = accountOf(state, ints[at | TAKER]!);
+  const maker = accountOf(state, ints[at | MAKER]!);
+  const takerBuys = (ints[at | TRADE_FLAGS]! & TRADE_TAKER_SIDE) === BUY;
   return {
     market,
     buyer: takerBuys ? taker : maker,
@@ -78,7 +78,7 @@ export function postingsOf(state: EngineState, position: number): TradePostings 
 }
 
 function accountOf(state: EngineState, order: number): number {
-  return state.pool.ints[(order << INT_SHIFT) + ACCOUNT]!;
+  return state.pool.ints[(order << INT_SHIFT) | ACCOUNT]!;
 }
 
 /** The vault executed the trade at that position of the log: unsettled becomes settled. What `postingsOf` tells, without an object. */
@@ -86,15 +86,15 @@ export function settleTrade(state: EngineState, position: number): void {
   const { ledger, volumes, pool } = state;
   const { ints, floats } = state.trades;
   const at = position << TRADE_INT_SHIFT;
-  const market = state.markets[ints[at + TRADE_MARKET]!]!;
-  const size = floats[(position << TRADE_FLOAT_SHIFT) + TRADE_SIZE]!;
-  const notional = size * ints[at + TRADE_PRICE]! * market.tickQuanta;
+  const market = state.markets[ints[at | TRADE_MARKET]!]!;
+  const size = floats[(position << TRADE_FLOAT_SHIFT) | TRADE_SIZE]!;
+  const notional = size * ints[at | TRADE_PRICE]! * market.tickQuanta;
   const base = size * market.lotQuanta;
-  const takerFee = feeOf(notional as Quanta, ints[at + TAKER_FEE_PPM]! as Ppm);
-  const makerFee = feeOf(notional as Quanta, ints[at + MAKER_FEE_PPM]! as Ppm);
-  const taker = pool.ints[(ints[at + TAKER]! << INT_SHIFT) + ACCOUNT]!;
-  const maker = pool.ints[(ints[at + MAKER]! << INT_SHIFT) + ACCOUNT]!;
-  const takerBuys = (ints[at + TRADE_FLAGS]! & TRADE_TAKER_SIDE) === BUY;
+  const takerFee = feeOf(notional as Quanta, ints[at | TAKER_FEE_PPM]! as Ppm);
+  const makerFee = feeOf(notional as Quanta, ints[at | MAKER_FEE_PPM]! as Ppm);
+  const taker = pool.ints[(ints[at | TAKER]! << INT_SHIFT) + ACCOUNT]!;
+  const maker = pool.ints[(ints[at | MAKER]! << INT_SHIFT) + ACCOUNT]!;
+  const takerBuys = (ints[at | TRADE_FLAGS]! & TRADE_TAKER_SIDE) === BUY;
   const buyer = takerBuys ? taker : maker;
   const seller = takerBuys ? maker : taker;
   const buyerQuote = ledger.slot(buyer, market.quote);
@@ -215,11 +215,11 @@ function voidNewestPayments(state: EngineState, slot: number, account: number, a
 /** Voids the trade, and the rest of its run when the taker was fill-or-kill. */
 function voidUnsealedRun(state: EngineState, position: number): void {
   const { trades, pool } = state;
-  const taker = trades.ints[(position << TRADE_INT_SHIFT) + TAKER]!;
+  const taker = trades.ints[(position << TRADE_INT_SHIFT) | TAKER]!;
   let first = position;
   let last = position;
-  if (timeInForceOf(pool.ints[(taker << INT_SHIFT) + FLAGS]!) === FOK) {
-    const sameTaker = (at: number): boolean => trades.ints[(at << TRADE_INT_SHIFT) + TAKER] === taker;
+  if (timeInForceOf(pool.ints[(taker << INT_SHIFT) | FLAGS]!) === FOK) {
+    const sameTaker = (at: number): boolean => trades.ints[(at << TRADE_INT_SHIFT) | TAKER] === taker;
     while (first > trades.head && sameTaker(first - 1)) first--;
     while (last + 1 < trades.tail && sameTaker(last + 1)) last++;
   }
@@ -231,9 +231,9 @@ function voidUnsealedRun(state: EngineState, position: number): void {
 function voidUnsealed(state: EngineState, position: number): void {
   const { trades } = state;
   voidTrade(state, postingsOf(state, position));
-  trades.ints[(position << TRADE_INT_SHIFT) + TRADE_FLAGS]! |= TRADE_VOIDED;
+  trades.ints[(position << TRADE_INT_SHIFT) | TRADE_FLAGS]! |= TRADE_VOIDED;
   trades.count--;
   const reason: SkipReason = 'insufficient_balance';
-  state.sink.push({ kind: 'tradeVoided', tradeId: trades.floats[(position << TRADE_FLOAT_SHIFT) + TRADE_ID]!, reason });
+  state.sink.push({ kind: 'tradeVoided', tradeId: trades.floats[(position << TRADE_FLOAT_SHIFT) | TRADE_ID]!, reason });
   trades.dropReferences(position, state.pool);
 }

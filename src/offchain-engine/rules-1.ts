@@ -24,7 +24,7 @@ const ORDER_NOT_FOUND = rejection('order_not_found');
 
 /** Applies the record `index`. */
 export function applyRules1(core: EngineState, records: CommandRecords, index: number): void {
-  switch (records.ints[(index << COMMAND_INT_SHIFT) + KIND]) {
+  switch (records.ints[(index << COMMAND_INT_SHIFT) | KIND]) {
     case PLACE:
       sayRejected(core, placeOrder(core, records, index));
       return;
@@ -41,8 +41,8 @@ export function applyRules1(core: EngineState, records: CommandRecords, index: n
 
 function cancel(core: EngineState, { ints, floats }: CommandRecords, index: number): void {
   const at = index << COMMAND_INT_SHIFT;
-  const orderSequence = floats[(index << COMMAND_FLOAT_SHIFT) + OF_SEQUENCE]!;
-  if (cancelOrder(core, ints[at + OF_ACCOUNT]!, ints[at + ORDER_LANE]!, orderSequence)) return;
+  const orderSequence = floats[(index << COMMAND_FLOAT_SHIFT) | OF_SEQUENCE]!;
+  if (cancelOrder(core, ints[at | OF_ACCOUNT]!, ints[at | ORDER_LANE]!, orderSequence)) return;
   core.sink.write(CANCEL_REJECTED, ORDER_NOT_FOUND, 0, 0);
 }
 

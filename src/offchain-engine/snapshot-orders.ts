@@ -78,23 +78,23 @@ export class OrderTable {
     const lifeAt = id << LIFE_INT_SHIFT;
     const lifeFloatAt = id << LIFE_FLOAT_SHIFT;
     const termFloatAt = id << TERM_FLOAT_SHIFT;
-    const state = lifeInts[lifeAt + STATE]!;
-    const flags = ints[at + FLAGS]!;
+    const state = lifeInts[lifeAt | STATE]!;
+    const flags = ints[at | FLAGS]!;
     out.byte(state);
-    out.uint32(ints[at + PRICE]!);
+    out.uint32(ints[at | PRICE]!);
     out.uint32(flags);
-    out.uint32(ints[at + MARKET]!);
-    out.uint32(lifeInts[lifeAt + MAX_FEE_PPM]!);
-    out.uint32(termInts[(id << TERM_INT_SHIFT) + TRIGGER_PRICE]!);
-    out.number(floats[(id << FLOAT_SHIFT) + REMAINING]!);
-    out.number(lifeFloats[lifeFloatAt + PLACED_AT]!);
-    out.number(termFloats[termFloatAt + SIZE]!);
-    out.number(lifeFloats[lifeFloatAt + FILLED]!);
-    out.number(termFloats[termFloatAt + ORDER_SEQUENCE]!);
-    out.number(termFloats[termFloatAt + EXPIRY]!);
-    out.number(lifeFloats[lifeFloatAt + DUE]!);
+    out.uint32(ints[at | MARKET]!);
+    out.uint32(lifeInts[lifeAt | MAX_FEE_PPM]!);
+    out.uint32(termInts[(id << TERM_INT_SHIFT) | TRIGGER_PRICE]!);
+    out.number(floats[(id << FLOAT_SHIFT) | REMAINING]!);
+    out.number(lifeFloats[lifeFloatAt | PLACED_AT]!);
+    out.number(termFloats[termFloatAt | SIZE]!);
+    out.number(lifeFloats[lifeFloatAt | FILLED]!);
+    out.number(termFloats[termFloatAt | ORDER_SEQUENCE]!);
+    out.number(termFloats[termFloatAt | EXPIRY]!);
+    out.number(lifeFloats[lifeFloatAt | DUE]!);
     // Of others it is whatever the record's last use left there.
-    if (state === STATE_RESTING) out.number(lifeFloats[lifeFloatAt + PRIORITY]!);
+    if (state === STATE_RESTING) out.number(lifeFloats[lifeFloatAt | PRIORITY]!);
     if ((flags & FLAG_SESSION_KEY) !== 0) out.hex(this.signers.get(id)!);
   }
 
@@ -123,26 +123,26 @@ function readOrder(
   const termAt = id << TERM_INT_SHIFT;
   const termFloatAt = id << TERM_FLOAT_SHIFT;
   const state = input.byte();
-  lifeInts[lifeAt + STATE] = state;
-  lifeInts[lifeAt + REFERENCES] = 0;
-  ints[at + ACCOUNT] = account;
-  ints[at + PRICE] = input.uint32();
-  ints[at + FLAGS] = input.uint32();
-  ints[at + MARKET] = input.uint32();
-  lifeInts[lifeAt + MAX_FEE_PPM] = input.uint32();
-  termInts[termAt + LANE] = lane;
-  termInts[termAt + TRIGGER_PRICE] = input.uint32();
-  floats[(id << FLOAT_SHIFT) + REMAINING] = input.number();
-  lifeFloats[lifeFloatAt + PLACED_AT] = input.number();
-  termFloats[termFloatAt + SIZE] = input.number();
-  lifeFloats[lifeFloatAt + FILLED] = input.number();
-  termFloats[termFloatAt + ORDER_SEQUENCE] = input.number();
-  termFloats[termFloatAt + EXPIRY] = input.number();
-  lifeFloats[lifeFloatAt + DUE] = input.number();
-  lifeFloats[lifeFloatAt + PRIORITY] = state === STATE_RESTING ? input.number() : 0;
+  lifeInts[lifeAt | STATE] = state;
+  lifeInts[lifeAt | REFERENCES] = 0;
+  ints[at | ACCOUNT] = account;
+  ints[at | PRICE] = input.uint32();
+  ints[at | FLAGS] = input.uint32();
+  ints[at | MARKET] = input.uint32();
+  lifeInts[lifeAt | MAX_FEE_PPM] = input.uint32();
+  termInts[termAt | LANE] = lane;
+  termInts[termAt | TRIGGER_PRICE] = input.uint32();
+  floats[(id << FLOAT_SHIFT) | REMAINING] = input.number();
+  lifeFloats[lifeFloatAt | PLACED_AT] = input.number();
+  termFloats[termFloatAt | SIZE] = input.number();
+  lifeFloats[lifeFloatAt | FILLED] = input.number();
+  termFloats[termFloatAt | ORDER_SEQUENCE] = input.number();
+  termFloats[termFloatAt | EXPIRY] = input.number();
+  lifeFloats[lifeFloatAt | DUE] = input.number();
+  lifeFloats[lifeFloatAt | PRIORITY] = state === STATE_RESTING ? input.number() : 0;
   copyDigest(termInts, termAt + DIGEST, digest, 0);
-  if ((ints[at + FLAGS]! & FLAG_SESSION_KEY) !== 0) pool.signers.set(id, input.hex());
-  if (markets[ints[at + MARKET]!] === undefined) throw corrupt('an order names no known market');
+  if ((ints[at | FLAGS]! & FLAG_SESSION_KEY) !== 0) pool.signers.set(id, input.hex());
+  if (markets[ints[at | MARKET]!] === undefined) throw corrupt('an order names no known market');
   return id;
 }
 
@@ -212,7 +212,7 @@ export function readLanes(input: BinaryReader, core: EngineState): number[] {
       lanes.use(slot, sequence, digest, 0);
       if (!input.flag()) continue;
       const id = readOrder(input, core, account, lane, digest);
-      pool.lifeInts[(id << LIFE_INT_SHIFT) + LANE_SLOT] = slot;
+      pool.lifeInts[(id << LIFE_INT_SHIFT) | LANE_SLOT] = slot;
       lanes.setOrder(slot, id);
       ids.push(id);
     }
@@ -229,8 +229,8 @@ export function* writeDoneOrders(out: BinaryWriter, named: Int32Array, orders: O
   for (const id of done) {
     const { ints, termInts } = orders.records;
     const termAt = id << TERM_INT_SHIFT;
-    out.uint32(ints[(id << INT_SHIFT) + ACCOUNT]!);
-    out.uint32(termInts[termAt + LANE]!);
+    out.uint32(ints[(id << INT_SHIFT) | ACCOUNT]!);
+    out.uint32(termInts[termAt | LANE]!);
     out.digest(termInts, termAt + DIGEST);
     orders.write(out, id);
     if (++written % STEP === 0) yield;
@@ -246,7 +246,7 @@ export function readDoneOrders(input: BinaryReader, core: EngineState, ids: numb
     const lane = input.uint32();
     input.digest(digest, 0);
     const id = readOrder(input, core, account, lane, digest);
-    if (account >= core.accounts.count || core.pool.lifeInts[(id << LIFE_INT_SHIFT) + STATE] !== STATE_DONE)
+    if (account >= core.accounts.count || core.pool.lifeInts[(id << LIFE_INT_SHIFT) | STATE] !== STATE_DONE)
       throw corrupt('an order that trades name is neither live nor done');
     ids.push(id);
   }
@@ -258,8 +258,8 @@ export function placeLiveOrders(core: EngineState, ids: readonly number[]): void
   const resting: number[] = [];
   for (const id of byArrival(core, [...ids])) {
     linkOrder(core, id);
-    const market = core.markets[ints[(id << INT_SHIFT) + MARKET]!]!;
-    switch (lifeInts[(id << LIFE_INT_SHIFT) + STATE]) {
+    const market = core.markets[ints[(id << INT_SHIFT) | MARKET]!]!;
+    switch (lifeInts[(id << LIFE_INT_SHIFT) | STATE]) {
       case STATE_RESTING:
         resting.push(id);
         break;
@@ -273,7 +273,7 @@ export function placeLiveOrders(core: EngineState, ids: readonly number[]): void
     }
   }
   resting.sort(
-    (a, b) => lifeFloats[(a << LIFE_FLOAT_SHIFT) + PRIORITY]! - lifeFloats[(b << LIFE_FLOAT_SHIFT) + PRIORITY]!,
+    (a, b) => lifeFloats[(a << LIFE_FLOAT_SHIFT) | PRIORITY]! - lifeFloats[(b << LIFE_FLOAT_SHIFT) | PRIORITY]!,
   );
-  for (const id of resting) core.markets[ints[(id << INT_SHIFT) + MARKET]!]!.book.insert(id);
+  for (const id of resting) core.markets[ints[(id << INT_SHIFT) | MARKET]!]!.book.insert(id);
 }

@@ -46,7 +46,7 @@ export class TradeTable {
   }
 
   isVoided(position: number): boolean {
-    return (this.ints[(position << TRADE_INT_SHIFT) + TRADE_FLAGS]! & TRADE_VOIDED) !== 0;
+    return (this.ints[(position << TRADE_INT_SHIFT) | TRADE_FLAGS]! & TRADE_VOIDED) !== 0;
   }
 
   /** Ids of the orders that trades name, oldest trade first, takers before makers. */
@@ -55,8 +55,8 @@ export class TradeTable {
     let count = 0;
     for (let position = 0; position < this.length; position++) {
       if (this.isVoided(position)) continue;
-      named[count++] = this.ints[(position << TRADE_INT_SHIFT) + TAKER]!;
-      named[count++] = this.ints[(position << TRADE_INT_SHIFT) + MAKER]!;
+      named[count++] = this.ints[(position << TRADE_INT_SHIFT) | TAKER]!;
+      named[count++] = this.ints[(position << TRADE_INT_SHIFT) | MAKER]!;
     }
     return named.subarray(0, count);
   }
@@ -71,12 +71,12 @@ export function* writeTrades(
   let startsRun = 0;
   for (let position = 0; position < trades.length; position++) {
     const at = position << TRADE_INT_SHIFT;
-    const flags = trades.ints[at + TRADE_FLAGS]!;
+    const flags = trades.ints[at | TRADE_FLAGS]!;
     // The next trade of a run takes over as its first when the first was voided.
     startsRun |= flags & TRADE_STARTS_RUN;
     if (trades.isVoided(position)) continue;
-    out.uint32(orders.positionOf(trades.ints[at + TAKER]!));
-    out.uint32(orders.positionOf(trades.ints[at + MAKER]!));
+    out.uint32(orders.positionOf(trades.ints[at | TAKER]!));
+    out.uint32(orders.positionOf(trades.ints[at | MAKER]!));
     out.byte(flags | startsRun);
     startsRun = 0;
     for (const slot of TRADE_INTS) out.uint32(trades.ints[at + slot]!);
@@ -93,9 +93,9 @@ export function readTrades(input: BinaryReader, { trades, pool }: EngineState, i
     for (const slot of [TAKER, MAKER]) {
       const id = idAt(ids, input.uint32());
       trades.ints[at + slot] = id;
-      pool.lifeInts[(id << LIFE_INT_SHIFT) + REFERENCES]!++;
+      pool.lifeInts[(id << LIFE_INT_SHIFT) | REFERENCES]!++;
     }
-    trades.ints[at + TRADE_FLAGS] = input.byte();
+    trades.ints[at | TRADE_FLAGS] = input.byte();
     for (const slot of TRADE_INTS) trades.ints[at + slot] = input.uint32();
     for (const slot of TRADE_FLOATS) trades.floats[(position << TRADE_FLOAT_SHIFT) + slot] = input.number();
   }

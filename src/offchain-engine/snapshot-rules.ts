@@ -103,14 +103,14 @@ export function* writeVolumes(
     const at = position << VOLUME_SHIFT;
     keys[position] = accounts[slot]! * ASSETS_MAX + assets[slot]!;
     positions.set(keys[position]!, at);
-    const passed = today - records[at + VOLUME_DAY]!;
+    const passed = today - records[at | VOLUME_DAY]!;
     for (let index = 0; index + passed <= VOLUME_DAYS; index++) if (records[at + index]! > 0) count++;
     if (position % STEP === STEP - 1) yield;
   }
   out.uint32(count);
   for (const [written, key] of keys.sort().entries()) {
     const at = positions.get(key)!;
-    const passed = today - records[at + VOLUME_DAY]!;
+    const passed = today - records[at | VOLUME_DAY]!;
     for (let index = 0; index + passed <= VOLUME_DAYS; index++) {
       const volume = records[at + index]!;
       if (volume === 0) continue;

@@ -35,7 +35,7 @@ export class StopBook {
   /** Takes out the ids that trades between `low` and `high` trigger, in order of arrival. */
   takeTriggered(low: number, high: number): number[] {
     const { termInts, lifeFloats } = this.#pool;
-    const triggerOf = (id: number): number => termInts[(id << TERM_INT_SHIFT) + TRIGGER_PRICE]!;
+    const triggerOf = (id: number): number => termInts[(id << TERM_INT_SHIFT) | TRIGGER_PRICE]!;
     let reached = 0;
     while (reached < this.above.length && triggerOf(this.above[reached]!) <= high) reached++;
     let kept = this.below.length;
@@ -43,28 +43,28 @@ export class StopBook {
     if (reached === 0 && kept === this.below.length) return [];
     const ids = [...this.above.splice(0, reached), ...this.below.splice(kept)];
     return ids.sort(
-      (a, b) => lifeFloats[(a << LIFE_FLOAT_SHIFT) + PLACED_AT]! - lifeFloats[(b << LIFE_FLOAT_SHIFT) + PLACED_AT]!,
+      (a, b) => lifeFloats[(a << LIFE_FLOAT_SHIFT) | PLACED_AT]! - lifeFloats[(b << LIFE_FLOAT_SHIFT) | PLACED_AT]!,
     );
   }
 
   #listOf(id: number): number[] {
-    const flags = this.#pool.ints[(id << INT_SHIFT) + FLAGS]!;
+    const flags = this.#pool.ints[(id << INT_SHIFT) | FLAGS]!;
     return stopDirectionOf(flags) === STOP_AT_OR_ABOVE ? this.above : this.below;
   }
 
   #position(list: readonly number[], id: number): number {
     const { termInts, lifeFloats } = this.#pool;
-    const price = termInts[(id << TERM_INT_SHIFT) + TRIGGER_PRICE]!;
-    const arrival = lifeFloats[(id << LIFE_FLOAT_SHIFT) + PLACED_AT]!;
+    const price = termInts[(id << TERM_INT_SHIFT) | TRIGGER_PRICE]!;
+    const arrival = lifeFloats[(id << LIFE_FLOAT_SHIFT) | PLACED_AT]!;
     let low = 0;
     let high = list.length;
     while (low < high) {
       const middle = (low + high) >>> 1;
       const other = list[middle]!;
-      const otherPrice = termInts[(other << TERM_INT_SHIFT) + TRIGGER_PRICE]!;
+      const otherPrice = termInts[(other << TERM_INT_SHIFT) | TRIGGER_PRICE]!;
       if (
         otherPrice < price ||
-        (otherPrice === price && lifeFloats[(other << LIFE_FLOAT_SHIFT) + PLACED_AT]! < arrival)
+        (otherPrice === price && lifeFloats[(other << LIFE_FLOAT_SHIFT) | PLACED_AT]! < arrival)
       )
         low = middle + 1;
       else high = middle;

@@ -8,7 +8,7 @@ import { cancellation } from './codes.ts';
 import * as sinkRecords from './event-sink.ts';
 import { closeOrder, releaseLock, unlinkOrder } from './live-orders.ts';
 import { canFill, runTaker } from './matching.ts';
-import { takesOrders } from './order-entry.ts';
+import { takesOrders } from './order-checks.ts';
 import type { EngineState } from './state.ts';
 
 // As constants of this module they are literals in its machine code: see engine.ts.
@@ -46,7 +46,7 @@ export function runTriggeredStops(state: EngineState): void {
 /** Position of the first triggered order that may run now; −1 for none. */
 function nextRunnable(state: EngineState): number {
   return state.triggered.findIndex((id) =>
-    takesOrders(state, state.markets[state.pool.ints[(id << INT_SHIFT) + MARKET]!]!),
+    takesOrders(state, state.markets[state.pool.ints[(id << INT_SHIFT) | MARKET]!]!),
   );
 }
 
@@ -58,14 +58,14 @@ export function hasRunnableStops(state: EngineState): boolean {
 function runStop(state: EngineState, id: number): void {
   const { ints, floats } = state.pool;
   const at = id << INT_SHIFT;
-  const market = state.markets[ints[at + MARKET]!]!;
-  state.pool.lifeInts[(id << LIFE_INT_SHIFT) + STATE] = STATE_MATCHING;
+  const market = state.markets[ints[at | MARKET]!]!;
+  state.pool.lifeInts[(id << LIFE_INT_SHIFT) | STATE] = STATE_MATCHING;
   state.sink.write(TRIGGERED, id, 0, 0);
-  const flags = ints[at + FLAGS]!;
-  const left = floats[(id << FLOAT_SHIFT) + REMAINING]!;
+  const flags = ints[at | FLAGS]!;
+  const left = floats[(id << FLOAT_SHIFT) | REMAINING]!;
   const killed =
     timeInForceOf(flags) === FOK &&
-    !canFill(state, market, ints[at + ACCOUNT]!, flags & FLAG_SIDE, ints[at + PRICE]!, left, preventionOf(flags), 0);
+    !canFill(state, market, ints[at | ACCOUNT]!, flags & FLAG_SIDE, ints[at | PRICE]!, left, preventionOf(flags), 0);
   if (!killed) {
     runTaker(state, market, id, true);
     return;

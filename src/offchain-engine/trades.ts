@@ -59,21 +59,21 @@ export class TradeLog {
   }
 
   isVoided(position: number): boolean {
-    return (this.ints[(position << TRADE_INT_SHIFT) + TRADE_FLAGS]! & TRADE_VOIDED) !== 0;
+    return (this.ints[(position << TRADE_INT_SHIFT) | TRADE_FLAGS]! & TRADE_VOIDED) !== 0;
   }
 
   /** Time of the oldest trade from `position` on that is not voided; Infinity when there is none. */
   oldestMs(position: number): number {
     for (let at = position; at < this.tail; at++) {
-      if (!this.isVoided(at)) return this.floats[(at << TRADE_FLOAT_SHIFT) + TRADE_TIME_MS]!;
+      if (!this.isVoided(at)) return this.floats[(at << TRADE_FLOAT_SHIFT) | TRADE_TIME_MS]!;
     }
     return Number.POSITIVE_INFINITY;
   }
 
   /** Releases the hold of the trade at `at` on its orders. */
   dropReferences(at: number, pool: OrderPool): void {
-    dropReference(this.ints[(at << TRADE_INT_SHIFT) + TAKER]!, pool);
-    dropReference(this.ints[(at << TRADE_INT_SHIFT) + MAKER]!, pool);
+    dropReference(this.ints[(at << TRADE_INT_SHIFT) | TAKER]!, pool);
+    dropReference(this.ints[(at << TRADE_INT_SHIFT) | MAKER]!, pool);
   }
 
   #makeRoom(): void {
@@ -96,7 +96,7 @@ export class TradeLog {
 /** One trade fewer names the order; the last one releases the record of an order that is done. */
 function dropReference(id: number, pool: OrderPool): void {
   const lifeAt = id << LIFE_INT_SHIFT;
-  const left = pool.lifeInts[lifeAt + REFERENCES]! - 1;
-  pool.lifeInts[lifeAt + REFERENCES] = left;
-  if (left === 0 && pool.lifeInts[lifeAt + STATE] === STATE_DONE) pool.release(id);
+  const left = pool.lifeInts[lifeAt | REFERENCES]! - 1;
+  pool.lifeInts[lifeAt | REFERENCES] = left;
+  if (left === 0 && pool.lifeInts[lifeAt | STATE] === STATE_DONE) pool.release(id);
 }

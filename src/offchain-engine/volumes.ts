@@ -65,7 +65,7 @@ export class Volumes {
     const position = slot < this.#positions.length ? this.#positions[slot]! : 0;
     if (position === 0) return 0 as Quanta;
     const at = (position - 1) << VOLUME_SHIFT;
-    const passed = dayOf(nowMs) - this.#records[at + VOLUME_DAY]!;
+    const passed = dayOf(nowMs) - this.#records[at | VOLUME_DAY]!;
     let sum = 0;
     for (let ago = passed === 0 ? 1 : 0; ago + passed <= VOLUME_DAYS; ago++) sum += this.#records[at + ago]!;
     return Math.min(sum, Number.MAX_SAFE_INTEGER) as Quanta;
@@ -90,7 +90,7 @@ export class Volumes {
     const position = this.#positions[slot]!;
     if (position === 0) return this.#create(slot, day);
     const at = (position - 1) << VOLUME_SHIFT;
-    const passed = day - this.#records[at + VOLUME_DAY]!;
+    const passed = day - this.#records[at | VOLUME_DAY]!;
     if (passed > 0) {
       const end = at + VOLUME_DAY;
       if (passed <= VOLUME_DAYS) this.#records.copyWithin(at + passed, at, end - passed);
@@ -107,7 +107,7 @@ export class Volumes {
       this.#slots = grownTo(this.#slots, this.count + 1);
     }
     this.#slots[this.count] = slot;
-    this.#records[at + VOLUME_DAY] = day;
+    this.#records[at | VOLUME_DAY] = day;
     this.#positions[slot] = ++this.count;
     return at;
   }

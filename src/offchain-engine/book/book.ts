@@ -88,8 +88,8 @@ export class Book {
   insert(id: number): void {
     const ints = this.#pool.ints;
     const at = id << INT_SHIFT;
-    const price = ints[at + PRICE]!;
-    const side = ints[at + FLAGS]! & FLAG_SIDE;
+    const price = ints[at | PRICE]!;
+    const side = ints[at | FLAGS]! & FLAG_SIDE;
     this.#sinceRebase++;
     let offset = price - this.#base;
     if (offset < 0 || offset >= this.#span) {
@@ -100,12 +100,12 @@ export class Book {
       }
       offset = price - this.#base;
     }
-    const size = this.#pool.floats[(id << FLOAT_SHIFT) + REMAINING]!;
+    const size = this.#pool.floats[(id << FLOAT_SHIFT) | REMAINING]!;
     const links = this.#links;
     const level = offset << LEVEL_INT_SHIFT;
-    ints[at + NEXT] = 0;
+    ints[at | NEXT] = 0;
     if (links[level] === 0) {
-      ints[at + PREVIOUS] = 0;
+      ints[at | PREVIOUS] = 0;
       links[level] = id;
       links[level + TAIL] = id;
       this.#sizes[(offset << 1) + 1] = size;
@@ -114,8 +114,8 @@ export class Book {
       this.#improveBest(side, price);
     } else {
       const tail = links[level + TAIL]!;
-      ints[at + PREVIOUS] = tail;
-      ints[(tail << INT_SHIFT) + NEXT] = id;
+      ints[at | PREVIOUS] = tail;
+      ints[(tail << INT_SHIFT) | NEXT] = id;
       links[level + TAIL] = id;
       this.#sizes[(offset << 1) + 1]! += size;
     }
@@ -125,14 +125,14 @@ export class Book {
   remove(id: number): void {
     const ints = this.#pool.ints;
     const at = id << INT_SHIFT;
-    const price = ints[at + PRICE]!;
-    const next = ints[at + NEXT]!;
-    const previous = ints[at + PREVIOUS]!;
-    if (next !== 0) ints[(next << INT_SHIFT) + PREVIOUS] = previous;
-    if (previous !== 0) ints[(previous << INT_SHIFT) + NEXT] = next;
+    const price = ints[at | PRICE]!;
+    const next = ints[at | NEXT]!;
+    const previous = ints[at | PREVIOUS]!;
+    if (next !== 0) ints[(next << INT_SHIFT) | PREVIOUS] = previous;
+    if (previous !== 0) ints[(previous << INT_SHIFT) | NEXT] = next;
     const offset = price - this.#base;
     if (offset < 0 || offset >= this.#span) {
-      this.#unlinkFar(id, ints[at + FLAGS]! & FLAG_SIDE, price, previous, next);
+      this.#unlinkFar(id, ints[at | FLAGS]! & FLAG_SIDE, price, previous, next);
       return;
     }
     const level = offset << LEVEL_INT_SHIFT;
@@ -141,39 +141,39 @@ export class Book {
     if (previous === 0 && next === 0) {
       this.#bits.delete(offset);
       this.#ladderLevels--;
-      this.#leaveBest(ints[at + FLAGS]! & FLAG_SIDE, price);
+      this.#leaveBest(ints[at | FLAGS]! & FLAG_SIDE, price);
     } else {
-      this.#sizes[(offset << 1) + 1]! -= this.#pool.floats[(id << FLOAT_SHIFT) + REMAINING]!;
+      this.#sizes[(offset << 1) + 1]! -= this.#pool.floats[(id << FLOAT_SHIFT) | REMAINING]!;
     }
   }
 
   /** Lowers what a resting order has left by `size`, keeping its place; it must have more than that. */
   reduce(id: number, size: number): void {
-    this.#pool.floats[(id << FLOAT_SHIFT) + REMAINING]! -= size;
+    this.#pool.floats[(id << FLOAT_SHIFT) | REMAINING]! -= size;
     const ints = this.#pool.ints;
     const at = id << INT_SHIFT;
-    const price = ints[at + PRICE]!;
+    const price = ints[at | PRICE]!;
     const offset = price - this.#base;
     if (offset >= 0 && offset < this.#span) {
       this.#sizes[(offset << 1) + 1]! -= size;
       return;
     }
-    const far = (ints[at + FLAGS]! & FLAG_SIDE) === BUY ? this.#farBids : this.#farAsks;
+    const far = (ints[at | FLAGS]! & FLAG_SIDE) === BUY ? this.#farBids : this.#farAsks;
     far.sizes[far.find(price)]! -= size;
   }
 
   /** Gives the queue place of the resting order `old` to `id`, which has the same side and price and no more left. */
   takePlace(old: number, id: number): void {
     const { ints, floats } = this.#pool;
-    const surplus = floats[(old << FLOAT_SHIFT) + REMAINING]! - floats[(id << FLOAT_SHIFT) + REMAINING]!;
+    const surplus = floats[(old << FLOAT_SHIFT) | REMAINING]! - floats[(id << FLOAT_SHIFT) | REMAINING]!;
     if (surplus !== 0) this.reduce(old, surplus);
-    const next = ints[(old << INT_SHIFT) + NEXT]!;
-    const previous = ints[(old << INT_SHIFT) + PREVIOUS]!;
-    ints[(id << INT_SHIFT) + NEXT] = next;
-    ints[(id << INT_SHIFT) + PREVIOUS] = previous;
-    if (next !== 0) ints[(next << INT_SHIFT) + PREVIOUS] = id;
-    if (previous !== 0) ints[(previous << INT_SHIFT) + NEXT] = id;
-    const price = ints[(old << INT_SHIFT) + PRICE]!;
+    const next = ints[(old << INT_SHIFT) | NEXT]!;
+    const previous = ints[(old << INT_SHIFT) | PREVIOUS]!;
+    ints[(id << INT_SHIFT) | NEXT] = next;
+    ints[(id << INT_SHIFT) | PREVIOUS] = previous;
+    if (next !== 0) ints[(next << INT_SHIFT) | PREVIOUS] = id;
+    if (previous !== 0) ints[(previous << INT_SHIFT) | NEXT] = id;
+    const price = ints[(old << INT_SHIFT) | PRICE]!;
     const offset = price - this.#base;
     if (offset >= 0 && offset < this.#span) {
       const level = offset << LEVEL_INT_SHIFT;
@@ -181,7 +181,7 @@ export class Book {
       if (next === 0) this.#links[level + TAIL] = id;
       return;
     }
-    const far = (ints[(old << INT_SHIFT) + FLAGS]! & FLAG_SIDE) === BUY ? this.#farBids : this.#farAsks;
+    const far = (ints[(old << INT_SHIFT) | FLAGS]! & FLAG_SIDE) === BUY ? this.#farBids : this.#farAsks;
     const index = far.find(price);
     if (previous === 0) far.heads[index] = id;
     if (next === 0) far.tails[index] = id;
@@ -229,17 +229,17 @@ export class Book {
   #insertFar(id: number, side: number, price: number): void {
     const ints = this.#pool.ints;
     const far = side === BUY ? this.#farBids : this.#farAsks;
-    const size = this.#pool.floats[(id << FLOAT_SHIFT) + REMAINING]!;
+    const size = this.#pool.floats[(id << FLOAT_SHIFT) | REMAINING]!;
     const index = far.find(price);
-    ints[(id << INT_SHIFT) + NEXT] = 0;
+    ints[(id << INT_SHIFT) | NEXT] = 0;
     if (index < 0) {
-      ints[(id << INT_SHIFT) + PREVIOUS] = 0;
+      ints[(id << INT_SHIFT) | PREVIOUS] = 0;
       far.insertAt(~index, price, id, id, size);
       return;
     }
     const tail = far.tails[index]!;
-    ints[(id << INT_SHIFT) + PREVIOUS] = tail;
-    ints[(tail << INT_SHIFT) + NEXT] = id;
+    ints[(id << INT_SHIFT) | PREVIOUS] = tail;
+    ints[(tail << INT_SHIFT) | NEXT] = id;
     far.tails[index] = id;
     far.sizes[index]! += size;
   }
@@ -254,7 +254,7 @@ export class Book {
     }
     if (previous === 0) far.heads[index] = next;
     if (next === 0) far.tails[index] = previous;
-    far.sizes[index]! -= this.#pool.floats[(id << FLOAT_SHIFT) + REMAINING]!;
+    far.sizes[index]! -= this.#pool.floats[(id << FLOAT_SHIFT) | REMAINING]!;
   }
 
   /**
@@ -303,7 +303,7 @@ export class Book {
       const offset = price - base;
       if (offset >= 0 && offset < this.#span) {
         this.#links[offset << LEVEL_INT_SHIFT] = head;
-        this.#links[(offset << LEVEL_INT_SHIFT) + TAIL] = tail;
+        this.#links[(offset << LEVEL_INT_SHIFT) | TAIL] = tail;
         this.#sizes[(offset << 1) + 1] = size;
         this.#bits.add(offset);
         this.#ladderLevels++;

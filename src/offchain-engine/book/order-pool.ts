@@ -151,7 +151,7 @@ export class OrderPool {
 
   /** Ids in use, ascending. */
   *ids(): Generator<number> {
-    for (let id = 1; id <= this.#highest; id++) if (this.ints[(id << INT_SHIFT) + PREVIOUS] !== RELEASED) yield id;
+    for (let id = 1; id <= this.#highest; id++) if (this.ints[(id << INT_SHIFT) | PREVIOUS] !== RELEASED) yield id;
   }
 
   /** A new command begins: what the one before released may be given out again. */
@@ -167,8 +167,8 @@ export class OrderPool {
     this.used++;
     const reused = this.#free;
     if (reused !== 0) {
-      this.#free = this.ints[(reused << INT_SHIFT) + NEXT]!;
-      this.ints[(reused << INT_SHIFT) + PREVIOUS] = 0;
+      this.#free = this.ints[(reused << INT_SHIFT) | NEXT]!;
+      this.ints[(reused << INT_SHIFT) | PREVIOUS] = 0;
       return reused;
     }
     const id = ++this.#highest;
@@ -179,10 +179,10 @@ export class OrderPool {
   release(id: number): void {
     this.used--;
     const at = id << INT_SHIFT;
-    if ((this.ints[at + FLAGS]! & FLAG_SESSION_KEY) !== 0) this.signers.delete(id);
-    this.ints[at + PREVIOUS] = RELEASED;
+    if ((this.ints[at | FLAGS]! & FLAG_SESSION_KEY) !== 0) this.signers.delete(id);
+    this.ints[at | PREVIOUS] = RELEASED;
     if (this.#released === 0) this.#releasedLast = id;
-    this.ints[at + NEXT] = this.#released;
+    this.ints[at | NEXT] = this.#released;
     this.#released = id;
   }
 
