@@ -18,8 +18,9 @@ import { setImmediate as nextTurn, setTimeout as wait } from 'node:timers/promis
 import { parseArgs } from 'node:util';
 import { setFlagsFromString } from 'node:v8';
 import { runInNewContext } from 'node:vm';
+import { EngineRunner, handOutLanes, type Lanes } from './engine-runner.ts';
 import { type Flow, type FlowShape, generateFlow, readFlow } from './flow.ts';
-import { BookRunner, EngineRunner, handOutLanes, type Lanes, PeerRunner, type Runner } from './runners.ts';
+import { BookRunner, PeerRunner, type Runner } from './runners.ts';
 import { check, type Latencies, latencies, play, Timing } from './timing.ts';
 
 type Speed = Latencies & { opsPerSec: number };

@@ -77,7 +77,7 @@ export const FLAG_SESSION_KEY = 256;
 export const GTC = 0;
 export const IOC = 1;
 export const FOK = 2;
-export const GTD = 3;
+// 3, the remaining one, is GTD.
 export const CANCEL_NEWEST = 0;
 export const CANCEL_OLDEST = 1;
 export const CANCEL_BOTH = 2;
