@@ -4,7 +4,8 @@ import type pg from 'pg';
 import type { Engine } from '../../src/offchain-engine/engine.ts';
 import { openDatabase } from '../../src/storage/database.ts';
 import { PostgresJournalReader } from '../../src/storage/journal/read-journal.ts';
-import { clearProjections, Projector } from '../../src/storage/projections/projector.ts';
+import type { LiveRow } from '../../src/storage/projections/live-rows.ts';
+import { clearProjections, Projector, type ProjectorOptions } from '../../src/storage/projections/projector.ts';
 import { accountBalances } from '../../src/storage/queries/balances.ts';
 import type { OrderRow } from '../../src/storage/queries/orders.ts';
 import { listOrders } from '../../src/storage/queries/orders.ts';
@@ -34,14 +35,15 @@ describe('the projector', () => {
     await database.drop();
   });
 
-  function startProjector(problems: unknown[] = []): Projector<Engine> {
+  function startProjector(options: Partial<ProjectorOptions<Engine>> = {}): Projector<Engine> {
     const projector = new Projector({
       pool,
       journal: new PostgresJournalReader(pool),
       snapshots: new PostgresSnapshots({ pool }),
       form: ENGINE_FORM,
-      onProblem: ({ cause }) => problems.push(cause),
+      onProblem: () => undefined,
       pollMs: 5,
+      ...options,
     });
     running.add(projector);
     projector.start();
@@ -187,6 +189,42 @@ describe('the projector', () => {
     await assertMatchesEngine();
   });
 
+  it('keeps no engine of its own while offers come, although the journal had one of them earlier', async () => {
+    let created = 0;
+    const create = (): Engine => {
+      created++;
+      return ENGINE_FORM.create();
+    };
+    const form = { ...ENGINE_FORM, create };
+    let held: LiveRow | undefined;
+    // The offer comes while the projector looks whether the journal is ahead, and sees that it is.
+    const journal = new (class extends PostgresJournalReader {
+      override async *rowsFrom(sequence: number): ReturnType<PostgresJournalReader['rowsFrom']> {
+        for await (const row of super.rowsFrom(sequence)) {
+          if (held !== undefined) projector.offer(held);
+          held = undefined;
+          yield row;
+        }
+      }
+    })(pool);
+    const projector = startProjector({ form, journal });
+    script.onRow = (row) => projector.offer(row);
+    await script.open(ACCOUNTS);
+    await reached();
+    const createdBefore = created;
+    script.onRow = (row) => {
+      held = row;
+    };
+    await script.randomRow(ACCOUNTS);
+    while (held !== undefined) await new Promise((resolve) => setTimeout(resolve, 1));
+    script.onRow = (row) => projector.offer(row);
+    // Longer than an offer may be late, and never quiet.
+    for (const endMs = performance.now() + 2_500; performance.now() < endMs; ) await script.randomRow(ACCOUNTS);
+    await reached();
+    assert.equal(created, createdBefore);
+    await assertMatchesEngine();
+  });
+
   it('hands over to a second one that waits, without repeating or losing anything', async () => {
     const first = startProjector();
     startProjector();
@@ -201,7 +239,7 @@ describe('the projector', () => {
 
   it('survives the loss of its connection', async () => {
     const problems: unknown[] = [];
-    startProjector(problems);
+    startProjector({ onProblem: ({ cause }) => problems.push(cause) });
     await script.open(ACCOUNTS);
     for (let i = 0; i < 30; i++) {
       await script.randomRow(ACCOUNTS);
@@ -220,7 +258,7 @@ describe('the projector', () => {
     const problems: unknown[] = [];
     await script.open(ACCOUNTS);
     await pool.query('UPDATE projection_cursor SET journal_sequence = 1000');
-    startProjector(problems);
+    startProjector({ onProblem: ({ cause }) => problems.push(cause) });
     const deadline = Date.now() + 10_000;
     while (problems.length === 0 && Date.now() < deadline) await new Promise((resolve) => setTimeout(resolve, 10));
     assert.match(String(problems[0]), /journal row at sequence 1000/);

@@ -144,6 +144,8 @@ export class Projector<Engine extends SequencedEngine> {
         await commit(client, position, changes);
         position = changes.lastSequence;
         this.runsWritten++;
+        // Rows come: whatever was awaited has been offered since, or is found in the journal at once.
+        lateSinceMs = undefined;
         if (changes.commands < RUN_COMMANDS) {
           await this.unlessStopped(Math.min(2 * (performance.now() - beganMs), REST_MAX_MS));
         }
