@@ -70,7 +70,9 @@ export function recoveredAs(
   signer: Address | undefined,
 ): CheckedSignature {
   if (signer === undefined) return unsigned(digest, account, 'not_recoverable');
-  return { digest, account, signer, compact: joinCompact(parts), problem: undefined };
+  // One text for both: an order keeps its signer as long as it lives.
+  const sameSigner = signer === account ? account : signer;
+  return { digest, account, signer: sameSigner, compact: joinCompact(parts), problem: undefined };
 }
 
 function unsigned(digest: Hash, account: Address, problem: SignatureProblem): CheckedSignature {

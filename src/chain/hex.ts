@@ -1,4 +1,4 @@
-/** Lower-case hex to bytes and back, without Buffer, so that the browser build of the SDK can use it. */
+/** Lower-case hex to bytes and back. Where there is no Buffer, as in the browser build of the SDK, it does without. */
 import type { Hex } from '../domain/units.ts';
 
 const BYTE_TO_HEX: readonly string[] = Array.from({ length: 256 }, (_, byte) => byte.toString(16).padStart(2, '0'));
@@ -11,8 +11,13 @@ for (let value = 0; value < 16; value++) {
   DIGIT[digit.toUpperCase().charCodeAt(0)] = value;
 }
 
+// Text put together byte by byte is a chain of pieces, ten times its own size until something reads it.
+const NodeBuffer = (globalThis as { readonly Buffer?: typeof Buffer }).Buffer;
+
 /** `0x` and lower-case digits of `bytes[start, end)`. */
 export function bytesToHex(bytes: Uint8Array, start = 0, end = bytes.length): Hex {
+  if (NodeBuffer !== undefined)
+    return `0x${NodeBuffer.from(bytes.buffer, bytes.byteOffset + start, end - start).toString('hex')}`;
   let text = '0x';
   for (let index = start; index < end; index++) text += BYTE_TO_HEX[bytes[index] as number];
   return text as Hex;

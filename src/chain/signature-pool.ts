@@ -2,8 +2,8 @@
  * Signer recovery on worker threads: signatures are what bounds the rate of orders, so they get the other cores.
  *
  * Digests are laid out here, since handing a message over costs more than hashing it. Signatures travel in groups, as one block of bytes:
- * a message between threads costs about as much as a recovery. What comes while the workers are busy gathers, so
- * that groups grow with the load. The queue is bounded: beyond it a request is refused at once (OVERLOADED), before
+ * a message between threads costs about as much as a recovery. What comes while the workers are busy gathers, and while one
+ * group follows another a small one waits a moment for more; so groups grow with the load, and in quiet times nothing waits. The queue is bounded: beyond it a request is refused at once (OVERLOADED), before
  * it has cost anything. A worker that dies fails what it held and is replaced.
  */
 import { availableParallelism } from 'node:os';
@@ -23,6 +23,11 @@ import { packGroup, signerAt } from './signature-group.ts';
 const GROUP_MAX = 64;
 /** A worker that is at work is given its next group ahead only when that is so large; else it gathers until the worker is done. */
 const NEXT_GROUP_MIN = 16;
+/** Under load a group leaves when it has so many, or its first signature has waited so long. */
+const GROUP_MIN = 16;
+const GATHER_MS = 2;
+/** It is quiet again when no group has left for so long. */
+const QUIET_AFTER_MS = 5;
 
 export type SignaturePoolOptions = {
   /** Threads; one fewer than the cores by default, at least one. */
@@ -58,6 +63,10 @@ export function createSignaturePool(domain: Eip712Domain, options: SignaturePool
   const members: Member[] = [];
   const gathering: Request[] = [];
   let flushing = false;
+  /** When the first of those that gather may leave without company. */
+  let dueMs = 0;
+  let lastGroupMs = 0;
+  let dueTimer: NodeJS.Timeout | undefined;
   let pending = 0;
   let closed = false;
 
@@ -98,14 +107,26 @@ export function createSignaturePool(domain: Eip712Domain, options: SignaturePool
     return member;
   };
 
+  const flushDue = (): void => {
+    dueTimer = undefined;
+    flush();
+  };
+
   const flush = (): void => {
+    if (gathering.length === 0) return;
+    const nowMs = performance.now();
     while (gathering.length > 0) {
       const member = members.reduce((least, other) => (other.groups.length < least.groups.length ? other : least));
       // Spread over all workers before filling groups: one group on one thread would leave the other cores idle.
       const size = Math.min(GROUP_MAX, Math.ceil(gathering.length / members.length));
       if (member.groups.length > 1 || (member.groups.length === 1 && size < NEXT_GROUP_MIN)) return;
+      if (size < GROUP_MIN && nowMs < dueMs) {
+        dueTimer ??= setTimeout(flushDue, dueMs - nowMs);
+        return;
+      }
       const group = gathering.splice(0, size);
       member.groups.push(group);
+      lastGroupMs = nowMs;
       // Copied: to move so few bytes costs more.
       member.worker.postMessage(packGroup(group.map(({ prepared }) => prepared)));
     }
@@ -117,6 +138,10 @@ export function createSignaturePool(domain: Eip712Domain, options: SignaturePool
   const enqueue = (prepared: Request['prepared']): Promise<CheckedSignature> =>
     new Promise((resolve, reject) => {
       pending += 1;
+      if (gathering.length === 0) {
+        const nowMs = performance.now();
+        dueMs = nowMs - lastGroupMs > QUIET_AFTER_MS ? nowMs : nowMs + GATHER_MS;
+      }
       gathering.push({ prepared, resolve, reject });
       if (flushing) return;
       flushing = true;
@@ -138,6 +163,7 @@ export function createSignaturePool(domain: Eip712Domain, options: SignaturePool
     },
     close: async () => {
       closed = true;
+      clearTimeout(dueTimer);
       const error = new ExchangeError('NOT_READY', 'the signature pool is closed');
       for (const request of gathering.splice(0)) {
         pending -= 1;
