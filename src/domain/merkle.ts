@@ -8,11 +8,16 @@ export type HashFunction = (bytes: Uint8Array) => Uint8Array;
 const LEAF_PREFIX = 0;
 const NODE_PREFIX = 1;
 
+// What is hashed is laid out here: hashing never yields, and a hash function keeps nothing of what it is given.
+let leafScratch = new Uint8Array(1024);
+const nodeScratch = new Uint8Array(1 + 2 * 32);
+nodeScratch[0] = NODE_PREFIX;
+
 export function leafHash(bytes: Uint8Array, hash: HashFunction): Uint8Array {
-  const prefixed = new Uint8Array(1 + bytes.length);
-  prefixed[0] = LEAF_PREFIX;
-  prefixed.set(bytes, 1);
-  return hash(prefixed);
+  if (leafScratch.length < 1 + bytes.length) leafScratch = new Uint8Array(2 * (1 + bytes.length));
+  leafScratch[0] = LEAF_PREFIX;
+  leafScratch.set(bytes, 1);
+  return hash(leafScratch.subarray(0, 1 + bytes.length));
 }
 
 /** Every layer of the tree, leaves first, the root alone in the last one. @throws RangeError without leaves. */
@@ -46,8 +51,8 @@ export function rootOf(layers: readonly (readonly Uint8Array[])[]): Uint8Array {
 }
 
 /** Siblings of a leaf from the bottom up; a level where the node has none gives none. */
-export function merkleProof(layers: readonly (readonly Uint8Array[])[], leafIndex: number): Uint8Array[] {
-  const proof: Uint8Array[] = [];
+export function merkleProof<Node>(layers: readonly (readonly Node[])[], leafIndex: number): Node[] {
+  const proof: Node[] = [];
   let index = leafIndex;
   for (const layer of layers.slice(0, -1)) {
     const sibling = layer[index ^ 1];
@@ -77,9 +82,9 @@ export function rootFromProof(
 }
 
 function nodeHash(left: Uint8Array, right: Uint8Array, hash: HashFunction): Uint8Array {
-  const prefixed = new Uint8Array(1 + left.length + right.length);
-  prefixed[0] = NODE_PREFIX;
-  prefixed.set(left, 1);
-  prefixed.set(right, 1 + left.length);
-  return hash(prefixed);
+  // A node of another size is in a proof that somebody made up: it leads to no root of ours.
+  if (left.length !== 32 || right.length !== 32) return hash(Uint8Array.of(NODE_PREFIX, ...left, ...right));
+  nodeScratch.set(left, 1);
+  nodeScratch.set(right, 33);
+  return hash(nodeScratch);
 }

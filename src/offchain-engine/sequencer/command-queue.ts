@@ -23,9 +23,12 @@ export type QueueBounds = { readonly [Class in QueueClass]: number };
 
 export const QUEUE_BOUNDS: QueueBounds = { operator: 100, cancel: 20_000, chain: 2_000, order: 20_000 };
 
+/** `order` is the name of the order that the command brings. */
+type Waiting = { readonly queued: QueuedCommand; readonly order: string | undefined };
+
 export class CommandQueue {
   readonly #bounds: QueueBounds;
-  readonly #waiting: { readonly [Class in QueueClass]: QueuedCommand[] } = {
+  readonly #waiting: { readonly [Class in QueueClass]: Waiting[] } = {
     operator: [],
     cancel: [],
     chain: [],
@@ -50,8 +53,9 @@ export class CommandQueue {
     // A cancel that waits behind its order is still let in where orders no longer are.
     const extra = queueClass === 'order' && isCancel(queued.command) ? this.#bounds.cancel : 0;
     if (waiting.length >= this.#bounds[queueClass] + extra) return false;
-    waiting.push(queued);
-    this.#count(queued.command, 1);
+    const order = bringsOrder(queued.command) ? orderName(queued.command.order) : undefined;
+    waiting.push({ queued, order });
+    this.#count(queued.command, order, 1);
     return true;
   }
 
@@ -68,8 +72,8 @@ export class CommandQueue {
     share('order', count);
     share('chain', count);
     share('cancel', count);
-    for (const { command } of taken) this.#count(command, -1);
-    return taken;
+    for (const { queued, order } of taken) this.#count(queued.command, order, -1);
+    return taken.map(({ queued }) => queued);
   }
 
   #classOf(command: Command): QueueClass {
@@ -93,14 +97,21 @@ export class CommandQueue {
     }
   }
 
-  #count(command: Command, by: 1 | -1): void {
-    if (command.kind !== 'placeOrder' && command.kind !== 'replaceOrder') return;
-    for (const name of [orderName(command.order), command.order.account]) {
-      const count = (this.#waitingOrders.get(name) ?? 0) + by;
-      if (count === 0) this.#waitingOrders.delete(name);
-      else this.#waitingOrders.set(name, count);
-    }
+  #count(command: Command, order: string | undefined, by: 1 | -1): void {
+    if (order === undefined || !bringsOrder(command)) return;
+    this.#countName(order, by);
+    this.#countName(command.order.account, by);
   }
+
+  #countName(name: string, by: 1 | -1): void {
+    const count = (this.#waitingOrders.get(name) ?? 0) + by;
+    if (count === 0) this.#waitingOrders.delete(name);
+    else this.#waitingOrders.set(name, count);
+  }
+}
+
+function bringsOrder(command: Command): command is Extract<Command, { kind: 'placeOrder' | 'replaceOrder' }> {
+  return command.kind === 'placeOrder' || command.kind === 'replaceOrder';
 }
 
 function isCancel({ kind }: Command): boolean {

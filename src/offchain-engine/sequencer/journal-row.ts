@@ -46,7 +46,12 @@ export type RowProblem =
   | 'inconsistent_row';
 
 /** A row with what only its maker needs: the tree, for proofs. */
-export type BuiltRow = { readonly row: NewJournalRow; readonly layers: readonly (readonly Uint8Array[])[] };
+export type BuiltRow = {
+  readonly row: NewJournalRow;
+  readonly layers: readonly (readonly Uint8Array[])[];
+  /** The tree as receipts show it, made with the first of them: each node stands in many proofs. */
+  hexLayers: readonly (readonly Hex[])[] | undefined;
+};
 
 export function sha256(bytes: Uint8Array): Uint8Array {
   return hashOnce('sha256', bytes, 'buffer');
@@ -77,7 +82,7 @@ export function buildRow(
     previousHash,
     merkleRoot: toHex(rootOf(layers)),
   };
-  return { row: { ...unhashed, hash: rowHash(unhashed) }, layers };
+  return { row: { ...unhashed, hash: rowHash(unhashed) }, layers, hexLayers: undefined };
 }
 
 export function rowHash(row: Omit<NewJournalRow, 'hash'>): Hex {
@@ -94,13 +99,14 @@ export function rowHash(row: Omit<NewJournalRow, 'hash'>): Hex {
 
 /** The receipt of the row's command with this index. */
 export function receiptFor(built: BuiltRow, leafIndex: number, signature: Hex): Receipt {
+  built.hexLayers ??= built.layers.map((layer) => layer.map(toHex));
   return {
     sequence: (built.row.firstSequence + leafIndex) as JournalSequence,
     rowHash: built.row.hash,
     merkleRoot: built.row.merkleRoot,
     leafIndex,
     leafCount: built.row.lastSequence - built.row.firstSequence + 1,
-    proof: merkleProof(built.layers, leafIndex).map(toHex),
+    proof: merkleProof(built.hexLayers, leafIndex),
     signature,
   };
 }
