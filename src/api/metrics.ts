@@ -72,17 +72,18 @@ export function measureCommands(commands: CommandClient, registry: Registry): Co
   });
   const known = new Map<string, Histogram.Internal<string>>();
   return {
-    submit: async (command, options) => {
+    submit: (command, options) => {
       const startedMs = performance.now();
-      const reply = await commands.submit(command, options);
-      const name = `${command.kind} ${reply.kind}`;
-      let duration = known.get(name);
-      if (duration === undefined) {
-        duration = durations.labels(command.kind, reply.kind);
-        known.set(name, duration);
-      }
-      duration.observe((performance.now() - startedMs) / 1000);
-      return reply;
+      return commands.submit(command, options).then((reply) => {
+        const name = `${command.kind} ${reply.kind}`;
+        let duration = known.get(name);
+        if (duration === undefined) {
+          duration = durations.labels(command.kind, reply.kind);
+          known.set(name, duration);
+        }
+        duration.observe((performance.now() - startedMs) / 1000);
+        return reply;
+      });
     },
   };
 }

@@ -16,14 +16,24 @@ import type {
 
 /** How long after `notAfterMs` an answer is still awaited: the command may have started at the last moment. */
 const ANSWER_GRACE_MS = 5_000;
+/** How often it is looked who waits too long: a timer for each command would cost more than its way through here. */
+const DEADLINE_CHECK_MS = 250;
 const NOT_STARTED: CommandReply = { kind: 'overloaded', retryAfterMs: 500 };
+
+/** `answered` settles when the handler has; `settle` may have said `unknown` before. */
+type UnderWay = {
+  readonly answered: Promise<void>;
+  readonly answerBeforeMs: number;
+  readonly settle: (reply: CommandReply) => void;
+};
 
 export function createInProcessTransport(options: { onProblem: TransportProblem }): Transport {
   const subscribers = new Set<(frames: readonly AppliedCommand[]) => void>();
   let handler: CommandHandler | undefined;
   let source: (() => BookSnapshot) | undefined;
   let queued: AppliedCommand[] = [];
-  const underWay = new Set<Promise<CommandReply>>();
+  const underWay = new Set<UnderWay>();
+  let isChecking = false;
 
   // Delivery waits for the next turn of the event loop, so that an acknowledgement never waits for a subscriber.
   function deliver(): void {
@@ -38,6 +48,17 @@ export function createInProcessTransport(options: { onProblem: TransportProblem 
     }
   }
 
+  function checkDeadlines(): void {
+    const nowMs = Date.now();
+    for (const waiting of underWay) {
+      if (nowMs < waiting.answerBeforeMs) continue;
+      underWay.delete(waiting);
+      waiting.settle({ kind: 'unknown' });
+    }
+    isChecking = underWay.size > 0;
+    if (isChecking) setTimeout(checkDeadlines, DEADLINE_CHECK_MS);
+  }
+
   async function handle(serve: CommandHandler, command: UserCommand, submitted: SubmitOptions): Promise<CommandReply> {
     try {
       return await serve(command, submitted);
@@ -48,22 +69,29 @@ export function createInProcessTransport(options: { onProblem: TransportProblem 
   }
 
   return {
-    async submit(command, submitted) {
-      if (handler === undefined || Date.now() > submitted.notAfterMs) return NOT_STARTED;
-      const answered = handle(handler, command, submitted);
-      underWay.add(answered);
-      try {
-        return await withDeadline(answered, submitted.notAfterMs + ANSWER_GRACE_MS - Date.now());
-      } finally {
-        underWay.delete(answered);
-      }
+    submit(command, submitted) {
+      const serve = handler;
+      if (serve === undefined || Date.now() > submitted.notAfterMs) return Promise.resolve(NOT_STARTED);
+      return new Promise((settle) => {
+        const waiting: UnderWay = {
+          answered: handle(serve, command, submitted).then((reply) => {
+            underWay.delete(waiting);
+            settle(reply);
+          }),
+          answerBeforeMs: submitted.notAfterMs + ANSWER_GRACE_MS,
+          settle,
+        };
+        underWay.add(waiting);
+        if (!isChecking) setTimeout(checkDeadlines, DEADLINE_CHECK_MS);
+        isChecking = true;
+      });
     },
     async serveCommands(served) {
       const deduplicated = deduplicateCommands(served);
       handler = deduplicated;
       return async () => {
         if (handler === deduplicated) handler = undefined;
-        await Promise.allSettled(underWay);
+        await Promise.allSettled(Array.from(underWay, ({ answered }) => answered));
       };
     },
     publish(frames) {
@@ -98,17 +126,4 @@ export function createInProcessTransport(options: { onProblem: TransportProblem 
       subscribers.clear();
     },
   };
-}
-
-/** The reply, or `unknown` once `waitMs` has passed. */
-async function withDeadline(answered: Promise<CommandReply>, waitMs: number): Promise<CommandReply> {
-  let timer: NodeJS.Timeout | undefined;
-  const late = new Promise<CommandReply>((resolve) => {
-    timer = setTimeout(() => resolve({ kind: 'unknown' }), Math.max(0, waitMs));
-  });
-  try {
-    return await Promise.race([answered, late]);
-  } finally {
-    clearTimeout(timer);
-  }
 }
