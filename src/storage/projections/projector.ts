@@ -44,8 +44,12 @@ const POLL_MS = 50;
 const RUN_COMMANDS = 2_000;
 /** How long gathering keeps the thread at most, one row apart. */
 const TASK_MAX_MS = 4;
-/** After a run the next commands gather for twice as long as it took, at most so long: a run costs the same for few commands as for many. */
-const REST_MAX_MS = 50;
+/**
+ * After a run the next commands gather for so many times as long as it took, at most so long: a run costs the same for few commands
+ * as for many, an account's balance is written once in it however often it changed, and projecting keeps a fifth of a processor at most.
+ */
+const REST_PER_RUN = 4;
+const REST_MAX_MS = 150;
 /** Doubled with each failure in a row: a journal that does not verify would be replayed for nothing again and again. */
 const RETRY_FIRST_MS = 250;
 const RETRY_MAX_MS = 15_000;
@@ -147,7 +151,7 @@ export class Projector<Engine extends SequencedEngine> {
         // Rows come: whatever was awaited has been offered since, or is found in the journal at once.
         lateSinceMs = undefined;
         if (changes.commands < RUN_COMMANDS) {
-          await this.unlessStopped(Math.min(2 * (performance.now() - beganMs), REST_MAX_MS));
+          await this.unlessStopped(Math.min(REST_PER_RUN * (performance.now() - beganMs), REST_MAX_MS));
         }
       }
     }
