@@ -32,6 +32,9 @@ import { isDatabaseTrouble } from '../storage/database-trouble.ts';
 import type { ReadCommands } from './journal-commands.ts';
 import { type EngineSigner, signBatchChecked } from './signers.ts';
 
+/** How long checking signatures keeps the thread at most. */
+const TASK_MAX_MS = 4;
+
 export type PublisherOptions = {
   readonly pool: Pool;
   readonly domain: Eip712Domain;
@@ -184,31 +187,53 @@ async function assembleContent(options: PublisherOptions, batch: SealedBatch): P
     ...batch.orders.map((order) => order.placedAt),
     ...batch.withdrawals.map((withdrawal) => withdrawal.requestedAt),
   ]);
+  const orderSignatures = await inSlices(batch.orders, (order) => {
+    const signature = orderSignature(commands.get(order.placedAt), order.digest);
+    if (signature !== '0x' || order.signer !== order.account) requireSigner(order.digest, signature, order.signer);
+    return signature;
+  });
+  const withdrawalSignatures = await inSlices(batch.withdrawals, (withdrawal) => {
+    const signature = withdrawalSignature(commands.get(withdrawal.requestedAt), withdrawal.digest);
+    // A contract wallet's signature is judged by the wallet, on chain.
+    if (signature.length === 130) requireSigner(withdrawal.digest, signature, withdrawal.account);
+    return signature;
+  });
   const content = contentOfSealedBatch(batch, {
     market: (index) => {
       const market = options.market(index);
       assert.ok(market !== undefined, `batch ${batch.batchId} trades on market ${index}, which is not listed`);
       return market;
     },
-    orderSignature: (index) => {
-      const order = batch.orders[index];
-      assert.ok(order !== undefined);
-      const signature = orderSignature(commands.get(order.placedAt), order.digest);
-      if (signature !== '0x' || order.signer !== order.account) requireSigner(order.digest, signature, order.signer);
-      return signature;
-    },
-    withdrawalSignature: (index) => {
-      const withdrawal = batch.withdrawals[index];
-      assert.ok(withdrawal !== undefined);
-      const signature = withdrawalSignature(commands.get(withdrawal.requestedAt), withdrawal.digest);
-      // A contract wallet's signature is judged by the wallet, on chain.
-      if (signature.length === 130) requireSigner(withdrawal.digest, signature, withdrawal.account);
-      return signature;
-    },
+    orderSignature: (index) => signatureAt(orderSignatures, index),
+    withdrawalSignature: (index) => signatureAt(withdrawalSignatures, index),
   });
   const bytes = encodeBatchContent(content);
+  await nextTurn();
   assert.deepEqual(decodeBatchContent(bytes), content, `batch ${batch.batchId} does not read back as it was written`);
   return bytes;
+}
+
+function signatureAt(signatures: readonly Hex[], index: number): Hex {
+  const signature = signatures[index];
+  assert.ok(signature !== undefined);
+  return signature;
+}
+
+/** Some hundred recoveries take tens of milliseconds, and whoever shares this thread must not wait for all of them. */
+async function inSlices<T, R>(items: readonly T[], work: (item: T) => R): Promise<R[]> {
+  const results: R[] = [];
+  let beganMs = performance.now();
+  for (const item of items) {
+    results.push(work(item));
+    if (performance.now() - beganMs < TASK_MAX_MS) continue;
+    await nextTurn();
+    beganMs = performance.now();
+  }
+  return results;
+}
+
+function nextTurn(): Promise<void> {
+  return new Promise((resolve) => setImmediate(resolve));
 }
 
 function orderSignature(command: Command | undefined, digest: Hash): Hex {
