@@ -6,6 +6,7 @@ import { observeSockets } from '../metrics.ts';
 import { docsBaseOf, fieldErrorsOf } from '../problem.ts';
 import { AccountFeeds } from './account-feeds.ts';
 import { CLOSE_CODES, Connection } from './connection.ts';
+import { Intake } from './intake.ts';
 import { OPERATIONS } from './protocol.ts';
 import { PublicChannels } from './public-channels.ts';
 import { Session } from './session.ts';
@@ -28,6 +29,7 @@ export function registerStream(app: ApiInstance, context: ApiContext): void {
     onProblem,
   });
   const connections = new Set<Connection>();
+  const intake = new Intake();
   const socketsOf = new Map<string, number>();
   const countSocket = (address: string, by: 1 | -1): void => {
     const count = (socketsOf.get(address) ?? 0) + by;
@@ -65,13 +67,15 @@ export function registerStream(app: ApiInstance, context: ApiContext): void {
       docsBase: docsBaseOf(request, dependencies.publicUrl),
       logger: request.log.child({ reqId: request.id }),
     });
-    socket.on('message', (bytes: Buffer) => void session.receive(bytes));
+    socket.on('message', (bytes: Buffer) => intake.take(socket, () => void session.receive(bytes)));
     socket.on('error', (error) => request.log.debug({ err: error }, 'socket error'));
-    socket.on('close', () => {
+    const end = (): void => {
       connections.delete(connection);
       countSocket(address, -1);
       void session.closed();
-    });
+    };
+    // After the messages that came before: one of them may ask for what the end has to undo.
+    socket.on('close', () => intake.take(socket, end));
   });
 
   // A socket outlives the moment of its login: what the key may do can end meanwhile.
