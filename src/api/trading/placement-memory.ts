@@ -3,7 +3,8 @@ import { RecentMap } from '../../domain/recent-map.ts';
 import type { Hash } from '../../domain/units.ts';
 import { ProblemError } from '../problem.ts';
 
-const PLACEMENTS_KEPT = 10_000;
+/** A second or two at full load, far longer than the projections lag; kept longer, they are most of what a collection has to walk. */
+const PLACEMENTS_KEPT = 4_096;
 
 type Remembered<T> = { readonly content: string; readonly outcome: Promise<T>; isSubmitted: boolean };
 
