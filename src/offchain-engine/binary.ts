@@ -1,11 +1,10 @@
 /** Little-endian bytes of a snapshot: numbers, hex, text. Reading past the end throws `SNAPSHOT_CORRUPT`. */
-import { endianness } from 'node:os';
 import { ExchangeError } from '../domain/errors.ts';
 import type { Hex } from '../domain/units.ts';
 import { DIGEST_BYTES, DIGEST_WORDS } from './digest-words.ts';
 
 /** Words of a digest are its bytes as they lie in memory. */
-const HOST_IS_LITTLE_ENDIAN = endianness() === 'LE';
+const HOST_IS_LITTLE_ENDIAN = new Uint8Array(new Uint16Array([1]).buffer)[0] === 1;
 
 export class BinaryWriter {
   #bytes: Buffer;
