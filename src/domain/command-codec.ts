@@ -209,6 +209,17 @@ export function decodeSequencedCommand(bytes: Uint8Array): SequencedCommand {
   return sequenced;
 }
 
+/** Sequence and time of an encoded command, the rest of it unread. @throws CodecError when they cannot be read */
+export function placeOfEncoded(encoded: Uint8Array): {
+  readonly sequence: JournalSequence;
+  readonly timestampMs: TimestampMs;
+} {
+  const reader = new ByteReader(encoded);
+  readVersion(reader);
+  const sequence = reader.uint() as JournalSequence;
+  return { sequence, timestampMs: reader.uint() as TimestampMs };
+}
+
 /** A command that has no place in the journal yet, for transports. @throws RangeError for a value outside its field's range. */
 export function encodeCommand(unsequenced: Command): Uint8Array {
   scratch.reset();

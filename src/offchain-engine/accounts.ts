@@ -33,6 +33,11 @@ export const DROPPED_SEQUENCE = 3;
 export const ACCOUNT_INT_SHIFT = 4;
 export const ACCOUNT_FLOAT_SHIFT = 3;
 const ACCOUNT_SHIFT = 6;
+const ADDRESS_BYTES = 20;
+const ADDRESS_WORDS = 5;
+const ADDRESS_SHIFT = 5;
+const ADDRESS_INT_SHIFT = 3;
+const PROBES_MAX = 64;
 
 export class Accounts {
   readonly addresses: Address[] = [];
@@ -44,6 +49,9 @@ export class Accounts {
   readonly exits: (Set<number> | undefined)[] = [];
   readonly sessionKeys: (Map<Address, SessionKey> | undefined)[] = [];
   readonly #indexes = new Map<Address, number>();
+  /** Addresses as bytes, by index; and index plus one by hash of the address, 0 where there is none; at most half full. */
+  readonly #addressTable = new RecordTable(ADDRESS_SHIFT, 64);
+  #positions = new Int32Array(128);
 
   constructor() {
     this.ints = this.#table.ints;
@@ -60,6 +68,21 @@ export class Accounts {
     return this.#indexes.get(address) ?? -1;
   }
 
+  /** `find` of the 20 bytes from `at` on. */
+  findBytes(bytes: Uint8Array, at: number): number {
+    const view = addressWords(bytes, at);
+    const mask = this.#positions.length - 1;
+    let position = hashWords(view, 0) & mask;
+    // Whoever made a crowd of accounts whose addresses collide shall not make everybody's look-ups long.
+    for (let probes = 0; probes < PROBES_MAX; probes++) {
+      const found = this.#positions[position]! - 1;
+      if (found < 0) return -1;
+      if (sameWords(this.#addressTable.ints, found << ADDRESS_INT_SHIFT, view)) return found;
+      position = (position + 1) & mask;
+    }
+    return this.find(`0x${Buffer.from(bytes.buffer, bytes.byteOffset + at, ADDRESS_BYTES).toString('hex')}`);
+  }
+
   open(address: Address): number {
     const known = this.#indexes.get(address);
     if (known !== undefined) return known;
@@ -72,7 +95,26 @@ export class Accounts {
     }
     this.exits.push(undefined);
     this.sessionKeys.push(undefined);
+    this.#enterAddress(index, Buffer.from(address.slice(2), 'hex'));
     return index;
+  }
+
+  #enterAddress(index: number, bytes: Uint8Array): void {
+    this.#addressTable.reserve(index + 1);
+    this.#addressTable.ints.set(addressWords(bytes, 0), index << ADDRESS_INT_SHIFT);
+    if (index * 2 < this.#positions.length) {
+      this.#enterPosition(index);
+      return;
+    }
+    this.#positions = new Int32Array(this.#positions.length * 2);
+    for (let each = 0; each <= index; each++) this.#enterPosition(each);
+  }
+
+  #enterPosition(index: number): void {
+    const mask = this.#positions.length - 1;
+    let position = hashWords(this.#addressTable.ints, index << ADDRESS_INT_SHIFT) & mask;
+    while (this.#positions[position] !== 0) position = (position + 1) & mask;
+    this.#positions[position] = index + 1;
   }
 
   /** A figure of the account's record, by Float64 slot. */
@@ -89,6 +131,27 @@ export class Accounts {
   hasExit(account: number, asset: number): boolean {
     return this.exits[account]?.has(asset) === true;
   }
+}
+
+const scratch = new Int32Array(ADDRESS_WORDS);
+const scratchBytes = new Uint8Array(scratch.buffer);
+
+/** The address from `at` on as words; valid until the next call. */
+function addressWords(bytes: Uint8Array, at: number): Int32Array {
+  for (let index = 0; index < ADDRESS_BYTES; index++) scratchBytes[index] = bytes[at + index]!;
+  return scratch;
+}
+
+function hashWords(words: Int32Array, at: number): number {
+  let mixed = 0;
+  for (let word = 0; word < ADDRESS_WORDS; word++)
+    mixed = Math.imul(mixed ^ words[at + word]!, 0x9e3779b1) ^ (mixed >>> 15);
+  return mixed ^ (mixed >>> 13);
+}
+
+function sameWords(words: Int32Array, at: number, other: Int32Array): boolean {
+  for (let word = 0; word < ADDRESS_WORDS; word++) if (words[at + word] !== other[word]) return false;
+  return true;
 }
 
 /** Whether the key may sign for the market at that time (Unix seconds). */

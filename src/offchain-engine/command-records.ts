@@ -32,6 +32,8 @@ export const ORDER_MAX_FEE_PPM = 17;
 export const ORDER_TRIGGER_PRICE = 18;
 /** Of the order that is replaced. */
 export const REPLACED_LANE = 19;
+/** Where the account's address stands in the bytes the record was decoded from. */
+export const ADDRESS_AT = 22;
 /** First of eight. */
 export const ORDER_DIGEST = 24;
 /** Float64 slots. */
@@ -61,6 +63,7 @@ const INT_MAX = 2 ** 31 - 1;
 export class CommandRecords {
   ints: Int32Array;
   floats: Float64Array;
+  bytes: Uint8Array;
   /** Session keys that signed, by record; empty where the owner signed or registered the order. */
   readonly signers: string[] = [];
   /** Rare commands, by record. */
@@ -72,6 +75,7 @@ export class CommandRecords {
     this.#table = new RecordTable(RECORD_SHIFT, records);
     this.ints = this.#table.ints;
     this.floats = this.#table.floats;
+    this.bytes = new Uint8Array(this.ints.buffer);
   }
 
   write(index: number, { sequence, timestampMs, command }: SequencedCommand, accounts: Accounts): void {
@@ -106,10 +110,19 @@ export class CommandRecords {
     }
   }
 
+  /** Looks an unknown account up again, in the bytes the record was decoded from. */
+  resolve(index: number, encoded: Uint8Array, accounts: Accounts): void {
+    const at = index << COMMAND_INT_SHIFT;
+    const addressAt = this.ints[at + ADDRESS_AT]!;
+    if (this.commands[index] !== undefined || this.ints[at + OF_ACCOUNT]! >= 0) return;
+    this.ints[at + OF_ACCOUNT] = accounts.findBytes(encoded, addressAt);
+  }
+
   reserve(records: number): void {
     if (!this.#table.reserve(records)) return;
     this.ints = this.#table.ints;
     this.floats = this.#table.floats;
+    this.bytes = new Uint8Array(this.ints.buffer);
   }
 
   #writeKey(index: number, { account, lane, orderSequence }: OrderKey, accounts: Accounts): void {

@@ -7,6 +7,9 @@
  * changes nothing else; an exception means a broken invariant (ledger and vault have parted, or a bug), after which this
  * engine must not be used again.
  *
+ * Hot modules take slots and shifts of records from other modules as constants of their own (`const { PRICE } = orders`): V8 folds
+ * those into the machine code, but loads and checks an imported binding at every use.
+ *
  * `core` is the state with the functions of the neighbouring modules (`placeOrder`, `cancelOrder` …) as a typed, allocation
  * free interface; this class is the layer of domain objects above it.
  */
@@ -30,6 +33,7 @@ import { fireDeadlines, firstDeadlineMs } from './cancels.ts';
 import * as codes from './codes.ts';
 import * as records from './command-records.ts';
 import { CommandRecords } from './command-records.ts';
+import { decodeRecord } from './decode-record.ts';
 import { fireLeases, firstLeaseEndMs } from './disconnects.ts';
 import * as balances from './ledger.ts';
 import { liveOrdersOf } from './live-orders.ts';
@@ -60,7 +64,7 @@ const {
   TERM_INT_SHIFT,
 } = orders;
 const { SIDES } = codes;
-const { COMMAND_FLOAT_SHIFT, COMMAND_SEQUENCE, TIME_MS } = records;
+const { COMMAND_FLOAT_SHIFT, COMMAND_INT_SHIFT, COMMAND_SEQUENCE, OF_ACCOUNT, TIME_MS } = records;
 const { AVAILABLE, LOCKED, PENDING_WITHDRAWAL, SETTLED, UNSETTLED_IN, UNSETTLED_OUT } = balances;
 
 /** A live order as seen from outside. */
@@ -77,6 +81,7 @@ export type LiveOrder = OrderKey & {
 export class Engine {
   readonly core: EngineState;
   readonly #one = new CommandRecords();
+  readonly #row = new CommandRecords();
 
   constructor(core: EngineState = new EngineState()) {
     this.core = core;
@@ -105,6 +110,27 @@ export class Engine {
     beginCommand(core, records.floats[floatAt | COMMAND_SEQUENCE]!, records.floats[floatAt | TIME_MS]!);
     applyByRules(core, records, index);
     if (core.triggered.length > 0) runTriggeredStops(core);
+  }
+
+  /**
+   * `execute` of commands as they stand in a journal row, in order; all of them are decoded before the first is applied.
+   * @throws CodecError for bytes that are not exactly one command
+   */
+  executeEncoded(encoded: readonly Uint8Array[]): void {
+    const { accounts } = this.core;
+    const records = this.#row;
+    for (const [index, bytes] of encoded.entries()) decodeRecord(records, index, bytes, accounts);
+    let first = 0;
+    for (let index = 0; index < encoded.length; index++) {
+      const at = index << COMMAND_INT_SHIFT;
+      if (records.commands[index] === undefined && records.ints[at | OF_ACCOUNT]! >= 0) continue;
+      // A rare command may open the account that a later one names.
+      this.executeRecords(records, first, index);
+      records.resolve(index, encoded[index]!, accounts);
+      this.executeRecord(records, index);
+      first = index + 1;
+    }
+    this.executeRecords(records, first, encoded.length);
   }
 
   /** `executeRecord` of [from, to), in groups. */

@@ -3,7 +3,7 @@
  * that the sequencer decides by can be set through commands. `placeOrder` counts as a trade to be sealed.
  */
 import { createHash } from 'node:crypto';
-import { encodeSequencedCommand } from '../../src/domain/command-codec.ts';
+import { decodeSequencedCommand, encodeSequencedCommand } from '../../src/domain/command-codec.ts';
 import type { SequencedCommand, UserCommand } from '../../src/domain/commands.ts';
 import type { AppliedCommand } from '../../src/domain/events.ts';
 import type { EngineForm, LeadingEngine } from '../../src/offchain-engine/sequencer/ports.ts';
@@ -77,8 +77,8 @@ export class RecordingEngine implements LeadingEngine {
     return { sequence, timestampMs, events: [{ kind: 'withdrawalsHalted', reason: `${command.kind} ${sequence}` }] };
   }
 
-  execute(sequenced: SequencedCommand): void {
-    this.apply(sequenced);
+  executeEncoded(encoded: readonly Uint8Array[]): void {
+    for (const sequenced of encoded.map(decodeSequencedCommand)) this.apply(sequenced);
   }
 }
 

@@ -7,7 +7,13 @@
  */
 import { createHash, hash as hashOnce } from 'node:crypto';
 import { CodecError } from '../../domain/byte-codec.ts';
-import { decodeSequencedCommand, encodeSequencedCommand, joinBody, splitBody } from '../../domain/command-codec.ts';
+import {
+  decodeSequencedCommand,
+  encodeSequencedCommand,
+  joinBody,
+  placeOfEncoded,
+  splitBody,
+} from '../../domain/command-codec.ts';
 import type { SequencedCommand } from '../../domain/commands.ts';
 import { RULES_VERSION } from '../../domain/commands.ts';
 import { ExchangeError } from '../../domain/errors.ts';
@@ -131,13 +137,23 @@ export function verifyRow(
   position: JournalPosition,
   row: NewJournalRow,
 ): { readonly commands: readonly SequencedCommand[]; readonly position: JournalPosition } {
+  const verified = verifyEncodedRow(position, row);
+  const commands = verified.encoded.map((bytes, index) => decodeAt(bytes, row.firstSequence + index));
+  return { commands, position: verified.position };
+}
+
+/** `verifyRow`, with the commands as they stand in the row; whether each can be decoded is left to whoever does. */
+export function verifyEncodedRow(
+  position: JournalPosition,
+  row: NewJournalRow,
+): { readonly encoded: readonly Uint8Array[]; readonly position: JournalPosition } {
   if (row.firstSequence > position.lastSequence + 1) {
     corrupt('missing_row', position.lastSequence + 1, `the next row starts at ${row.firstSequence}`);
   }
   if (row.firstSequence <= position.lastSequence) {
     corrupt('inconsistent_row', row.firstSequence, `expected a row that starts at ${position.lastSequence + 1}`);
   }
-  const commands = verifyRowContent(row);
+  const encoded = verifyEncodedContent(row);
   if (row.previousHash !== position.hash) {
     corrupt('foreign_row', row.firstSequence, `it follows ${row.previousHash}, not ${position.hash}`);
   }
@@ -145,11 +161,15 @@ export function verifyRow(
     corrupt('foreign_row', row.firstSequence, `its epoch ${row.epoch} is below ${position.epoch}`);
   }
   let timestampMs = position.timestampMs;
-  for (const { sequence, timestampMs: next } of commands) {
+  for (const [index, bytes] of encoded.entries()) {
+    const sequence = row.firstSequence + index;
+    const place = orCorrupt(sequence, () => placeOfEncoded(bytes));
+    checkSequence(place.sequence, sequence);
+    const next = place.timestampMs;
     if (next < timestampMs) corrupt('inconsistent_row', sequence, `time goes back from ${timestampMs} to ${next}`);
     timestampMs = next;
   }
-  return { commands, position: { lastSequence: row.lastSequence, hash: row.hash, epoch: row.epoch, timestampMs } };
+  return { encoded, position: { lastSequence: row.lastSequence, hash: row.hash, epoch: row.epoch, timestampMs } };
 }
 
 /**
@@ -157,11 +177,15 @@ export function verifyRow(
  * @throws ExchangeError JOURNAL_CORRUPT with `problem` and the sequence in its details
  */
 export function verifyRowContent(row: NewJournalRow): readonly SequencedCommand[] {
+  return verifyEncodedContent(row).map((bytes, index) => decodeAt(bytes, row.firstSequence + index));
+}
+
+function verifyEncodedContent(row: NewJournalRow): readonly Uint8Array[] {
   const encoded = splitVerified(row);
   if (toHex(rootOf(treeOver(encoded))) !== row.merkleRoot) {
     corrupt('inconsistent_row', row.firstSequence, 'its commands do not give its Merkle root');
   }
-  return encoded.map((bytes, index) => decodeAt(bytes, row.firstSequence + index));
+  return encoded;
 }
 
 /**
@@ -193,17 +217,23 @@ function splitVerified(row: NewJournalRow): Uint8Array[] {
 }
 
 function decodeAt(bytes: Uint8Array, sequence: number): SequencedCommand {
-  let sequenced: SequencedCommand;
+  const sequenced = orCorrupt(sequence, () => decodeSequencedCommand(bytes));
+  checkSequence(sequenced.sequence, sequence);
+  return sequenced;
+}
+
+function checkSequence(said: number, sequence: number): void {
+  if (said !== sequence) corrupt('inconsistent_row', sequence, `the command there says it is ${said}`);
+}
+
+/** What `read` makes of bytes of the row at `sequence`. @throws ExchangeError JOURNAL_CORRUPT when they cannot be decoded */
+function orCorrupt<Result>(sequence: number, read: () => Result): Result {
   try {
-    sequenced = decodeSequencedCommand(bytes);
+    return read();
   } catch (error) {
     if (!(error instanceof CodecError)) throw error;
     return corrupt('inconsistent_row', sequence, error.message);
   }
-  if (sequenced.sequence !== sequence) {
-    corrupt('inconsistent_row', sequence, `the command there says it is ${sequenced.sequence}`);
-  }
-  return sequenced;
 }
 
 function treeOver(encoded: readonly Uint8Array[]): readonly (readonly Uint8Array[])[] {

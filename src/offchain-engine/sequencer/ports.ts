@@ -76,8 +76,11 @@ export type SequencedEngine = {
   readonly lastSequence: number;
   /** @throws when the command contradicts the state: a broken invariant, after which the engine is unusable. */
   apply(command: SequencedCommand): AppliedCommand;
-  /** `apply` for those who do not ask what happened. */
-  execute(command: SequencedCommand): void;
+  /**
+   * `apply` of commands as they stand in a row, for those who do not ask what happened.
+   * @throws CodecError for bytes that are not exactly one command, before any is applied
+   */
+  executeEncoded(encoded: readonly Uint8Array[]): void;
 };
 
 /** What the sequencer's own decisions look at besides. */

@@ -7,11 +7,19 @@
  */
 import { strict as assert } from 'node:assert';
 import { createHash } from 'node:crypto';
+import { CodecError } from '../../domain/byte-codec.ts';
 import { RULES_VERSION } from '../../domain/commands.ts';
 import { ExchangeError } from '../../domain/errors.ts';
 import type { AppliedCommand } from '../../domain/events.ts';
 import type { JournalRow } from '../../domain/journal.ts';
-import { corrupt, JOURNAL_START, type JournalPosition, lastTimestampOf, verifyRow } from './journal-row.ts';
+import {
+  corrupt,
+  JOURNAL_START,
+  type JournalPosition,
+  lastTimestampOf,
+  verifyEncodedRow,
+  verifyRow,
+} from './journal-row.ts';
 import type { EngineForm, JournalReader, ProblemListener, SequencedEngine, Snapshot, SnapshotStore } from './ports.ts';
 
 export type ReplicaOptions<Engine extends SequencedEngine> = {
@@ -105,19 +113,31 @@ export class Replica<Engine extends SequencedEngine> {
 
   #applyRow(row: JournalRow, onApplied: AppliedRow | undefined): void {
     if (row.rulesVersion > RULES_VERSION) throw unknownRules(row.rulesVersion, row.firstSequence);
-    const { commands, position } = verifyRow(this.#position, row);
-    const applied: AppliedCommand[] = [];
-    for (const sequenced of commands) {
-      if (onApplied === undefined) this.engine.execute(sequenced);
-      else applied.push(this.engine.apply(sequenced));
+    if (onApplied === undefined) {
+      const { encoded, position } = verifyEncodedRow(this.#position, row);
+      try {
+        this.engine.executeEncoded(encoded);
+      } catch (error) {
+        // Decoded one by one, the command that cannot be is named.
+        if (error instanceof CodecError) verifyRow(this.#position, row);
+        throw error;
+      }
+      this.#standAt(position, row);
+      return;
     }
+    const { commands, position } = verifyRow(this.#position, row);
+    const applied = commands.map((sequenced) => this.engine.apply(sequenced));
+    this.#standAt(position, row);
+    onApplied(applied, row);
+  }
+
+  #standAt(position: JournalPosition, row: JournalRow): void {
     assert.equal(
       this.engine.lastSequence,
       row.lastSequence,
       'the engine does not stand at the end of the row it applied',
     );
     this.#position = position;
-    onApplied?.(applied, row);
   }
 }
 

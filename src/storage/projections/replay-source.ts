@@ -2,6 +2,7 @@
  * What lets the sequencer's own recovery and following (`Replica`) drive the projections: a journal and snapshots that end where
  * told, and an engine whose applied commands can be listened to.
  */
+import { decodeSequencedCommand } from '../../domain/command-codec.ts';
 import type { SequencedCommand } from '../../domain/commands.ts';
 import type { AppliedCommand } from '../../domain/events.ts';
 import type { JournalRow } from '../../domain/journal.ts';
@@ -86,8 +87,8 @@ export class ObservedEngine<Engine extends SequencedEngine> implements Sequenced
   }
 
   /** Whoever replays may not want the events; the listener does. */
-  execute(sequenced: SequencedCommand): void {
-    this.apply(sequenced);
+  executeEncoded(encoded: readonly Uint8Array[]): void {
+    for (const sequenced of encoded.map(decodeSequencedCommand)) this.apply(sequenced);
   }
 }
 
