@@ -7,14 +7,38 @@ import type { OrderPool } from './book/order-pool.ts';
 import * as orders from './book/order-pool.ts';
 
 // As constants of this module they are literals in its machine code: see engine.ts.
-const { DUE, DUE_NEXT, DUE_PREVIOUS, LIFE_FLOAT_SHIFT, LIFE_INT_SHIFT } = orders;
+const { DUE, DUE_AT, LIFE_FLOAT_SHIFT, LIFE_INT_SHIFT } = orders;
 
 const BUCKETS = 65_536;
 const BUCKET_SECONDS = 64;
+const FIRST_ENTRIES = 16;
+/** An empty bucket with room for more gives it back. */
+const KEPT_ENTRIES = 1_024;
+
+/** Ids in no particular order: one that leaves gives its entry to the last. An order knows its entry (`DUE_AT`). */
+class Bucket {
+  ids = new Int32Array(FIRST_ENTRIES);
+  count = 0;
+
+  /** @returns the entry */
+  append(id: number): number {
+    if (this.count === this.ids.length) {
+      const grown = new Int32Array(this.ids.length * 2);
+      grown.set(this.ids);
+      this.ids = grown;
+    }
+    this.ids[this.count] = id;
+    return this.count++;
+  }
+
+  takeLast(): number {
+    return this.ids[--this.count]!;
+  }
+}
 
 export class Deadlines {
   readonly #pool: OrderPool;
-  readonly #heads = new Int32Array(BUCKETS);
+  readonly #buckets: (Bucket | undefined)[] = new Array<Bucket | undefined>(BUCKETS).fill(undefined);
   readonly #bits = new BitLadder(BUCKETS);
   /** No order is due before this (Unix seconds); Infinity when there is none. It may be earlier than the first deadline. */
   #notBefore = Number.POSITIVE_INFINITY;
@@ -31,16 +55,15 @@ export class Deadlines {
   }
 
   insert(id: number): void {
-    const { lifeInts, lifeFloats } = this.#pool;
-    const due = lifeFloats[(id << LIFE_FLOAT_SHIFT) | DUE]!;
-    const bucket = Math.floor(due / BUCKET_SECONDS) & (BUCKETS - 1);
-    const head = this.#heads[bucket]!;
-    const lifeAt = id << LIFE_INT_SHIFT;
-    lifeInts[lifeAt | DUE_NEXT] = head;
-    lifeInts[lifeAt | DUE_PREVIOUS] = 0;
-    if (head === 0) this.#bits.add(bucket);
-    else lifeInts[(head << LIFE_INT_SHIFT) | DUE_PREVIOUS] = id;
-    this.#heads[bucket] = id;
+    const due = this.#pool.lifeFloats[(id << LIFE_FLOAT_SHIFT) | DUE]!;
+    const number = bucketOf(due);
+    let bucket = this.#buckets[number];
+    if (bucket === undefined || bucket.count === 0) {
+      bucket ??= new Bucket();
+      this.#buckets[number] = bucket;
+      this.#bits.add(number);
+    }
+    this.#pool.lifeInts[(id << LIFE_INT_SHIFT) | DUE_AT] = bucket.append(id);
     if (due < this.#notBefore) {
       this.#notBefore = due;
       this.#stale = false;
@@ -49,16 +72,18 @@ export class Deadlines {
 
   remove(id: number): void {
     const { lifeInts, lifeFloats } = this.#pool;
-    const lifeAt = id << LIFE_INT_SHIFT;
     const due = lifeFloats[(id << LIFE_FLOAT_SHIFT) | DUE]!;
-    const next = lifeInts[lifeAt | DUE_NEXT]!;
-    const previous = lifeInts[lifeAt | DUE_PREVIOUS]!;
-    if (next !== 0) lifeInts[(next << LIFE_INT_SHIFT) | DUE_PREVIOUS] = previous;
-    if (previous !== 0) lifeInts[(previous << LIFE_INT_SHIFT) | DUE_NEXT] = next;
-    else {
-      const bucket = Math.floor(due / BUCKET_SECONDS) & (BUCKETS - 1);
-      this.#heads[bucket] = next;
-      if (next === 0) this.#bits.delete(bucket);
+    const number = bucketOf(due);
+    const bucket = this.#buckets[number]!;
+    const at = lifeInts[(id << LIFE_INT_SHIFT) | DUE_AT]!;
+    const last = bucket.takeLast();
+    if (last !== id) {
+      bucket.ids[at] = last;
+      lifeInts[(last << LIFE_INT_SHIFT) | DUE_AT] = at;
+    }
+    if (bucket.count === 0) {
+      this.#bits.delete(number);
+      if (bucket.ids.length > KEPT_ENTRIES) this.#buckets[number] = undefined;
     }
     if (due <= this.#notBefore) this.#stale = true;
   }
@@ -74,7 +99,7 @@ export class Deadlines {
 
   /** Ids of the orders due at or before `nowSeconds`, in no particular order. They stay in. */
   due(nowSeconds: number): number[] {
-    const { lifeInts, lifeFloats } = this.#pool;
+    const { lifeFloats } = this.#pool;
     const ids: number[] = [];
     const last = Math.floor(nowSeconds / BUCKET_SECONDS);
     let bucket = Math.floor(this.#notBefore / BUCKET_SECONDS);
@@ -82,7 +107,9 @@ export class Deadlines {
     for (; bucket <= last; bucket++) {
       bucket = this.#nextBucket(bucket);
       if (bucket < 0 || bucket > last) break;
-      for (let id = this.#heads[bucket & (BUCKETS - 1)]!; id !== 0; id = lifeInts[(id << LIFE_INT_SHIFT) | DUE_NEXT]!) {
+      const { ids: waiting, count } = this.#buckets[bucket & (BUCKETS - 1)]!;
+      for (let index = 0; index < count; index++) {
+        const id = waiting[index]!;
         if (lifeFloats[(id << LIFE_FLOAT_SHIFT) | DUE]! <= nowSeconds) ids.push(id);
       }
     }
@@ -103,10 +130,14 @@ export class Deadlines {
     const bucket = this.#nextBucket(Math.floor(notBefore / BUCKET_SECONDS));
     if (bucket < 0) return Number.POSITIVE_INFINITY;
     let first = Number.POSITIVE_INFINITY;
-    const { lifeInts, lifeFloats } = this.#pool;
-    for (let id = this.#heads[bucket & (BUCKETS - 1)]!; id !== 0; id = lifeInts[(id << LIFE_INT_SHIFT) | DUE_NEXT]!) {
-      first = Math.min(first, lifeFloats[(id << LIFE_FLOAT_SHIFT) | DUE]!);
-    }
+    const { lifeFloats } = this.#pool;
+    const { ids, count } = this.#buckets[bucket & (BUCKETS - 1)]!;
+    for (let index = 0; index < count; index++)
+      first = Math.min(first, lifeFloats[(ids[index]! << LIFE_FLOAT_SHIFT) | DUE]!);
     return first;
   }
+}
+
+function bucketOf(due: number): number {
+  return Math.floor(due / BUCKET_SECONDS) & (BUCKETS - 1);
 }

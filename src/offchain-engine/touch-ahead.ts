@@ -15,8 +15,8 @@ import type { EngineState } from './state.ts';
 
 // As constants of this module they are literals in its machine code: see engine.ts.
 const { ACCOUNT_INT_SHIFT, NEAR_BALANCES } = accountTable;
-const { DUE_NEXT, DUE_PREVIOUS, INT_SHIFT, LIFE_INT_SHIFT, NEXT, PREVIOUS } = orders;
-const { CANCEL, COMMAND_INT_SHIFT, KIND, OF_ACCOUNT, ORDER_LANE, OTHER } = records;
+const { INT_SHIFT, LIFE_INT_SHIFT, NEXT, PREVIOUS } = orders;
+const { COMMAND_INT_SHIFT, KIND, OF_ACCOUNT, ORDER_LANE, OTHER } = records;
 const { BALANCE_SHIFT } = balances;
 
 /** Commands touched together: enough for their loads to overlap, few enough to stay in the nearest cache until they are applied. */
@@ -43,35 +43,22 @@ export function touchAhead(state: EngineState, { ints }: CommandRecords, first: 
     slots[index] = lanes.guess(account, ints[at | ORDER_LANE]!);
   }
   for (let index = 0; index < count; index++) {
-    const at = (first + index) << COMMAND_INT_SHIFT;
     const slot = slots[index]!;
-    if (slot === 0 || ints[at | KIND] !== CANCEL) {
-      sum += slot === 0 ? 0 : lanes.sequence(slot);
-      const account = ints[at | OF_ACCOUNT]!;
-      if (ints[at | KIND] === OTHER || account < 0) continue;
-      const accountAt = account << ACCOUNT_INT_SHIFT;
-      sum += ledger.records[accounts.ints[accountAt | NEAR_BALANCES]! << BALANCE_SHIFT]!;
-      sum += ledger.records[accounts.ints[accountAt + NEAR_BALANCES + 1]! << BALANCE_SHIFT]!;
-      continue;
-    }
-    ids[index] = lanes.order(slot);
+    const at = (first + index) << COMMAND_INT_SHIFT;
+    if (ints[at | KIND] === OTHER || ints[at | OF_ACCOUNT]! < 0) continue;
+    const accountAt = ints[at | OF_ACCOUNT]! << ACCOUNT_INT_SHIFT;
+    sum += ledger.records[accounts.ints[accountAt | NEAR_BALANCES]! << BALANCE_SHIFT]!;
+    sum += ledger.records[accounts.ints[(accountAt | NEAR_BALANCES) + 1]! << BALANCE_SHIFT]!;
+    if (slot !== 0) ids[index] = lanes.order(slot);
   }
+  const { ints: queue, lifeInts } = pool;
   for (let index = 0; index < count; index++) {
     const id = ids[index]!;
-    if (id === 0) continue;
-    const at = id << INT_SHIFT;
-    const lifeAt = id << LIFE_INT_SHIFT;
-    sum += pool.ints[at]! + pool.lifeInts[lifeAt]!;
+    if (id !== 0) sum += queue[id << INT_SHIFT]! + lifeInts[id << LIFE_INT_SHIFT]!;
   }
   for (let index = 0; index < count; index++) {
-    const id = ids[index]!;
-    if (id === 0) continue;
-    const at = id << INT_SHIFT;
-    const lifeAt = id << LIFE_INT_SHIFT;
-    const { ints: queue, lifeInts } = pool;
-    sum += queue[queue[at | NEXT]! << INT_SHIFT]! + queue[queue[at | PREVIOUS]! << INT_SHIFT]!;
-    sum += lifeInts[lifeInts[lifeAt | DUE_NEXT]! << LIFE_INT_SHIFT]!;
-    sum += lifeInts[lifeInts[lifeAt | DUE_PREVIOUS]! << LIFE_INT_SHIFT]!;
+    const at = ids[index]! << INT_SHIFT;
+    if (at !== 0) sum += queue[queue[at | NEXT]! << INT_SHIFT]! + queue[queue[at | PREVIOUS]! << INT_SHIFT]!;
   }
   read[0] = sum;
 }

@@ -2,7 +2,7 @@
  * Every order the engine has to remember, addressed by a dense id, as fixed records in three tables, by when they are needed:
  *
  *   queue   32 bytes   price, size, neighbours at the price, owner: what matching reads
- *   life    64 bytes   state, lane, fee, neighbours in the deadline wheel: what entry and end touch
+ *   life    64 bytes   state, lane, fee, place in the deadline wheel: what entry and end touch
  *   terms   64 bytes   the rest of what was signed, and its digest: read when an event or a batch is made
  *
  * An id is given out again once its order is done *and* no trade that is not final refers to it (`REFERENCES`), and not
@@ -32,9 +32,8 @@ export const LANE_SLOT = 1;
 export const MAX_FEE_PPM = 2;
 /** Trades that are not final and name this order. */
 export const REFERENCES = 3;
-/** Neighbours in the same deadline bucket. */
-export const DUE_NEXT = 6;
-export const DUE_PREVIOUS = 7;
+/** Entry in its bucket of the deadline wheel. */
+export const DUE_AT = 4;
 /** Float64 slots of the life record. */
 export const FILLED = 4;
 /** Unix seconds at which it must be looked at: the expiry, or the end of the session key that signed it if sooner. */
