@@ -71,6 +71,8 @@ try {
   let body: Uint8Array = new Uint8Array();
   let longestStepMs = Number.POSITIVE_INFINITY;
   for (let round = 0; round < PAUSES; round++) {
+    const ready = ENGINE_FORM.makeReady(engine);
+    while (ready.next().done !== true);
     const pause = await timed(async () => ENGINE_FORM.encodeInSteps(engine));
     pauses.push(pause);
     let longestMs = 0;

@@ -15,7 +15,7 @@ import type { BinaryWriter } from './binary.ts';
 import type { OrderPool } from './book/order-pool.ts';
 import * as orders from './book/order-pool.ts';
 import { copyDigest, sameDigest } from './digest-words.ts';
-import { RecordTable } from './record-table.ts';
+import { RecordTable, touchPages } from './record-table.ts';
 
 // As constants of this module they are literals in its machine code: see engine.ts.
 const { ACCOUNT_INT_SHIFT, DROPPED_SEQUENCE, FIRST_LANE } = accountTable;
@@ -138,6 +138,14 @@ export class Lanes {
     this.sweepAt = Math.max(LANE_SWEEP_MIN, this.count * 2);
   }
 
+  /** Gets the memory for the next copy, in short steps. */
+  *makeReady(): Generator<undefined, undefined, undefined> {
+    if (this.#spare !== undefined && this.#spare.capacity > this.count) return;
+    const spare = new LaneTable(this.#table.capacity);
+    yield* spare.touch();
+    this.#spare = spare;
+  }
+
   /** The lanes as they are now. */
   copy(): LaneTable {
     const spare = this.#spare;
@@ -207,6 +215,11 @@ export class LaneTable {
 
   get capacity(): number {
     return this.#ints.length >>> LANE_INT_SHIFT;
+  }
+
+  *touch(): Generator<undefined, undefined, undefined> {
+    yield* touchPages(this.#ints);
+    yield* touchPages(this.#digests);
   }
 
   set(ints: Int32Array, digests: Int32Array, count: number): void {

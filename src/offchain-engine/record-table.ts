@@ -15,6 +15,18 @@ declare const WebAssembly: { readonly Memory: new (size: { readonly initial: num
 const PAGED_FROM = 1 << 16;
 const WASM_PAGE_SHIFT = 16;
 
+/** Words per page of memory, and pages touched in one step: about a millisecond where memory is slowest to come. */
+const PAGE_WORDS = 1_024;
+const STEP_PAGES = 64;
+
+/** Writes to every page of fresh words, all zero, so that they are there when they are needed. */
+export function* touchPages(words: Int32Array): Generator<undefined, undefined, undefined> {
+  for (let at = 0; at < words.length; at += PAGE_WORDS) {
+    words[at] = 0;
+    if (at % (PAGE_WORDS * STEP_PAGES) === 0) yield;
+  }
+}
+
 export class RecordTable {
   /** Reread after `reserve`. */
   ints: Int32Array;

@@ -80,6 +80,12 @@ export function encodeSnapshot(engine: Engine): Uint8Array {
   }
 }
 
+/** Gets the memory that `encodeInSteps` will copy the large tables into, unless a snapshot before left it. */
+export function* makeReady({ core }: Engine): Generator<undefined, undefined, undefined> {
+  yield* core.pool.makeReady();
+  yield* core.lanes.makeReady();
+}
+
 /** Fixes the state when called; the steps then encode it, whatever the engine does between them. */
 export function encodeInSteps({ core }: Engine): Generator<undefined, Uint8Array, undefined> {
   const { accounts, ledger, pool, lanes, trades } = core;

@@ -86,6 +86,7 @@ export const RECORDING_FORM: EngineForm<RecordingEngine> = {
   create: () => new RecordingEngine(),
   restore: (body) => new RecordingEngine(JSON.parse(new TextDecoder('utf-8', { fatal: true }).decode(body)) as State),
   encode: (engine) => new TextEncoder().encode(JSON.stringify(engine.state)),
+  makeReady: () => ({ next: () => ({ done: true, value: undefined }) }),
   encodeInSteps: (engine) => {
     const text = JSON.stringify(engine.state);
     return { next: () => ({ done: true, value: new TextEncoder().encode(text) }) };

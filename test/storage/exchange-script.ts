@@ -21,13 +21,20 @@ import {
 import { Engine } from '../../src/offchain-engine/engine.ts';
 import { buildRow, NO_PREVIOUS_HASH, toBytes } from '../../src/offchain-engine/sequencer/journal-row.ts';
 import type { EngineForm } from '../../src/offchain-engine/sequencer/ports.ts';
-import { decodeSnapshot, encodeInSteps, encodeSnapshot, stateHash } from '../../src/offchain-engine/snapshot.ts';
+import {
+  decodeSnapshot,
+  encodeInSteps,
+  encodeSnapshot,
+  makeReady,
+  stateHash,
+} from '../../src/offchain-engine/snapshot.ts';
 import type { LiveRow } from '../../src/storage/projections/live-rows.ts';
 
 export const ENGINE_FORM: EngineForm<Engine> = {
   create: () => new Engine(),
   restore: decodeSnapshot,
   encode: encodeSnapshot,
+  makeReady,
   encodeInSteps,
   stateHash,
 };

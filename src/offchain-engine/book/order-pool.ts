@@ -12,7 +12,7 @@
  */
 import type { Hash } from '../../domain/units.ts';
 import { readDigest } from '../digest-words.ts';
-import { RecordTable } from '../record-table.ts';
+import { RecordTable, touchPages } from '../record-table.ts';
 
 /** Int32 slots of the queue record. */
 export const PRICE = 0;
@@ -188,6 +188,16 @@ export class OrderPool {
   /** EIP-712 digest of the order, its public id. */
   digest(id: number): Hash {
     return readDigest(this.termInts, (id << TERM_INT_SHIFT) + DIGEST);
+  }
+
+  /** Gets the memory for the next copy, in short steps. */
+  *makeReady(): Generator<undefined, undefined, undefined> {
+    if (this.#spare !== undefined && this.#spare.capacity > this.#highest) return;
+    const spare = new OrderRecords(this.#capacity);
+    yield* touchPages(spare.ints);
+    yield* touchPages(spare.lifeInts);
+    yield* touchPages(spare.termInts);
+    this.#spare = spare;
   }
 
   /** The records of all ids given out so far, as they are now. */

@@ -27,6 +27,8 @@ export class SnapshotTaker<Engine extends SequencedEngine = SequencedEngine> {
   readonly #options: SnapshotTakerOptions<Engine>;
   #lastSequence: number;
   #writing: Promise<void> | undefined;
+  /** Whether the memory for the copies is there. */
+  #ready = false;
 
   constructor(options: SnapshotTakerOptions<Engine>) {
     this.#options = options;
@@ -37,13 +39,31 @@ export class SnapshotTaker<Engine extends SequencedEngine = SequencedEngine> {
   offer(row: JournalRow): void {
     const due = row.lastSequence - this.#lastSequence >= this.#options.everyCommands;
     if (!due || this.#writing !== undefined) return;
-    this.#lastSequence = row.lastSequence;
     const { engine, form, onProblem } = this.#options;
+    if (!this.#ready) {
+      this.#makeReady();
+      return;
+    }
+    this.#ready = false;
+    this.#lastSequence = row.lastSequence;
     this.#writing = this.#save(row, form.encodeInSteps(engine))
       // A missing snapshot costs time at the next recovery, nothing else.
       .catch((cause: unknown) =>
         onProblem({ message: `the snapshot at sequence ${row.lastSequence} was not saved`, cause }),
       )
+      .finally(() => {
+        this.#writing = undefined;
+      });
+  }
+
+  /** The next row is then the one whose state is fixed. */
+  #makeReady(): void {
+    const { engine, form, onProblem } = this.#options;
+    this.#writing = finish(form.makeReady(engine))
+      .then(() => {
+        this.#ready = true;
+      })
+      .catch((cause: unknown) => onProblem({ message: 'there was no memory for a snapshot', cause }))
       .finally(() => {
         this.#writing = undefined;
       });
@@ -66,7 +86,7 @@ export class SnapshotTaker<Engine extends SequencedEngine = SequencedEngine> {
   }
 }
 
-async function finish(encoding: Iterator<undefined, Uint8Array, undefined>): Promise<Uint8Array> {
+async function finish<Result>(encoding: Iterator<undefined, Result, undefined>): Promise<Result> {
   for (;;) {
     await new Promise((resolve) => setImmediate(resolve));
     const startMs = performance.now();
