@@ -1,8 +1,13 @@
 /** Plays a flow through the bare book, the full engine and nodejs-order-book, each behind the same small interface. */
 import { createRequire } from 'node:module';
 import { Book } from '../src/offchain-engine/book/book.ts';
-import { FLAGS, FLOAT_SHIFT, INT_SHIFT, OrderPool, PRICE, REMAINING } from '../src/offchain-engine/book/order-pool.ts';
+import * as orders from '../src/offchain-engine/book/order-pool.ts';
+import { OrderPool } from '../src/offchain-engine/book/order-pool.ts';
+import { FAR_ORDERS, GROUP } from '../src/offchain-engine/touch-ahead.ts';
 import { CANCEL, type Flow, HASH_START, IOC, mix } from './flow.ts';
+
+// As constants of this module they are literals in its machine code, as in the engine's own modules.
+const { ACCOUNT, FLAGS, FLOAT_SHIFT, INT_SHIFT, NEXT, PREVIOUS, PRICE, REMAINING } = orders;
 
 /** Volume and hash where the runner knows them. */
 export type Outcome = { readonly trades: number; readonly volume?: number; readonly hash?: number };
@@ -20,9 +25,9 @@ export class BookRunner implements Runner {
   readonly pool = new OrderPool(1 << 12);
   readonly #book = new Book(this.pool);
   readonly #flow: Flow;
-  /** Pool id by flow id while it rests, and flow id by pool id. */
+  /** Pool id by flow id while it rests. */
   readonly #idOf: Int32Array;
-  #flowIds = new Int32Array(1 << 12);
+  readonly #touched = new Int32Array(GROUP + 1);
   #trades = 0;
   #volume = 0;
   #hash = HASH_START;
@@ -39,10 +44,29 @@ export class BookRunner implements Runner {
   play(from: number, to: number): void {
     const { types, sides, ids, prices, sizes } = this.#flow;
     for (let index = from; index < to; index++) {
+      if ((index - from) % GROUP === 0 && this.pool.used > FAR_ORDERS)
+        this.#touchAhead(index, Math.min(index + GROUP, to));
       this.pool.begin();
       if (types[index] === CANCEL) this.#cancel(ids[index]!);
       else this.#submit(sides[index]!, ids[index]!, prices[index]!, sizes[index]!, types[index] !== IOC);
     }
+  }
+
+  /** As the engine does for its commands: see src/offchain-engine/touch-ahead.ts. */
+  #touchAhead(from: number, to: number): void {
+    const { types, ids } = this.#flow;
+    const queue = this.pool.ints;
+    const idOf = this.#idOf;
+    const touched = this.#touched;
+    for (let index = from; index < to; index++)
+      touched[index - from] = types[index] === CANCEL ? idOf[ids[index]!]! << INT_SHIFT : 0;
+    let sum = 0;
+    for (let index = 0; index < to - from; index++) sum += queue[touched[index]!]!;
+    for (let index = 0; index < to - from; index++) {
+      const at = touched[index]!;
+      sum += queue[queue[at + NEXT]! << INT_SHIFT]! + queue[queue[at + PREVIOUS]! << INT_SHIFT]!;
+    }
+    touched[GROUP] = sum;
   }
 
   outcome(): Outcome {
@@ -68,7 +92,7 @@ export class BookRunner implements Runner {
       left -= traded;
       this.#trades++;
       this.#volume += traded;
-      this.#hash = mix(this.#hash, flowId, this.#flowIds[maker]!, best, traded);
+      this.#hash = mix(this.#hash, flowId, pool.ints[(maker << INT_SHIFT) + ACCOUNT]!, best, traded);
       if (traded < makerLeft) book.reduce(maker, traded);
       else {
         book.remove(maker);
@@ -79,17 +103,11 @@ export class BookRunner implements Runner {
     const id = pool.allocate();
     pool.ints[(id << INT_SHIFT) + PRICE] = price;
     pool.ints[(id << INT_SHIFT) + FLAGS] = side;
+    // The book does not look at it: here it says which order of the flow this is.
+    pool.ints[(id << INT_SHIFT) + ACCOUNT] = flowId;
     pool.floats[(id << FLOAT_SHIFT) + REMAINING] = left;
     book.insert(id);
-    if (id >= this.#flowIds.length) this.#growFlowIds();
-    this.#flowIds[id] = flowId;
     this.#idOf[flowId] = id;
-  }
-
-  #growFlowIds(): void {
-    const grown = new Int32Array(this.#flowIds.length * 2);
-    grown.set(this.#flowIds);
-    this.#flowIds = grown;
   }
 }
 
