@@ -38,7 +38,7 @@ class Bucket {
 
 export class Deadlines {
   readonly #pool: OrderPool;
-  readonly #buckets: (Bucket | undefined)[] = new Array<Bucket | undefined>(BUCKETS).fill(undefined);
+  readonly #buckets: (Bucket | undefined)[] = Array.from({ length: BUCKETS });
   readonly #bits = new BitLadder(BUCKETS);
   /** No order is due before this (Unix seconds); Infinity when there is none. It may be earlier than the first deadline. */
   #notBefore = Number.POSITIVE_INFINITY;
