@@ -73,8 +73,8 @@ export function startFeed(options: FeedOptions): Feed {
 }
 
 /**
- * The commands up to the first settled batch that is not the one in the outbox; without any, commands as they are.
- * Only a stolen engine key can settle other content. The ledger must not take it for its own: feeding rests, with an incident, until
+ * The commands up to the first settled batch that is none of the outbox's; without any, commands as they are. An id may have several contents
+ * there, any of which may land. Only a stolen engine key can settle another. The ledger must not take it for its own: feeding rests, with an incident, until
  * people have decided.
  * @throws Error when the first command is such a batch
  */
@@ -82,15 +82,14 @@ async function beforeForeignBatch(pool: Pool, commands: readonly ChainCommand[])
   for (const [index, command] of commands.entries()) {
     if (command.kind !== 'batchSettled') continue;
     const { rows } = await pool.query<{ content_hash: Buffer }>(
-      'SELECT content_hash FROM batches WHERE batch_id = $1',
+      'SELECT content_hash FROM batches WHERE batch_id = $1 ORDER BY journal_sequence',
       [command.batchId],
     );
-    const [row] = rows;
-    const expected = row === undefined ? undefined : `0x${row.content_hash.toString('hex')}`;
-    if (expected === command.contentHash) continue;
+    const sealed = rows.map((row) => `0x${row.content_hash.toString('hex')}`);
+    if (sealed.includes(command.contentHash)) continue;
     if (index > 0) return commands.slice(0, index);
     const summary = `The vault settled other content as batch ${command.batchId} than the engine sealed`;
-    const details = { batchId: command.batchId, settled: command.contentHash, sealed: expected };
+    const details = { batchId: command.batchId, settled: command.contentHash, sealed };
     await openIncident(pool, { kind: 'batch_other_content', summary, details });
     throw new Error(summary);
   }

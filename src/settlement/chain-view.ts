@@ -13,11 +13,19 @@ import type { FeeHistory } from './fees.ts';
 import type { Inclusion } from './outbox.ts';
 
 export type ChainView = {
-  readonly head: { readonly number: number; readonly hash: Hash; readonly timestampMs: number };
+  readonly head: {
+    readonly number: number;
+    readonly hash: Hash;
+    readonly timestampMs: number;
+    /** Most gas that the transactions of a block may use together. */
+    readonly gasLimit: bigint;
+  };
   /** Highest final block; -1 when there is none yet. */
   readonly finalNumber: number;
   /** Id of the last batch that the vault has settled. */
   readonly lastBatchId: number;
+  /** Its batch hash: the parent of what can be settled next. */
+  readonly lastBatchHash: Hash;
   /** First nonce of the sender that is unused. */
   readonly txNonce: number;
   readonly balance: bigint;
@@ -34,7 +42,7 @@ export async function readChainView(
   if (place.finality.kind === 'tag')
     calls.push({ method: 'eth_getBlockByNumber', params: [place.finality.tag, false] });
   const [latest, tagged] = await endpoint.batch(calls);
-  const head = latest as { number: Hex; hash: Hash; timestamp: Hex } | null;
+  const head = latest as { number: Hex; hash: Hash; timestamp: Hex; gasLimit: Hex } | null;
   if (head === null) throw rpcFailure('malformed', `${endpoint.name} has no latest block`);
   const at = { blockHash: head.hash };
   const [nonce, balance] = await endpoint.batch([
@@ -44,12 +52,18 @@ export async function readChainView(
   const vault = await inspectVault(endpoint, place.vault, [], head.hash);
   const number = Number(head.number);
   return {
-    head: { number, hash: head.hash, timestampMs: Number(head.timestamp) * 1000 },
+    head: {
+      number,
+      hash: head.hash,
+      timestampMs: Number(head.timestamp) * 1000,
+      gasLimit: BigInt(head.gasLimit),
+    },
     finalNumber:
       place.finality.kind === 'confirmations'
         ? number - place.finality.count
         : Number((tagged as { number: Hex } | null)?.number ?? -1),
     lastBatchId: vault.batchId,
+    lastBatchHash: vault.batchHash,
     txNonce: Number(nonce),
     balance: BigInt(balance as Hex),
   };

@@ -85,7 +85,7 @@ export function observeSettlement(registry: Registry, submitter: Pick<Submitter,
 async function readGasPerTrade(pool: Pool): Promise<number | undefined> {
   const { rows } = await pool.query<{ per_trade: number | null }>(
     `SELECT (sum(gas_used) / nullif(sum(trade_count), 0))::float8 AS per_trade FROM (
-       SELECT gas_used, trade_count FROM settlements JOIN batches USING (batch_id)
+       SELECT gas_used, trade_count FROM settlements JOIN batches USING (batch_id, journal_sequence)
         WHERE gas_used IS NOT NULL ORDER BY batch_id DESC LIMIT ${RECENT_BATCHES}) recent`,
   );
   return rows[0]?.per_trade ?? undefined;

@@ -5,20 +5,20 @@
  * used the key, a transaction was dropped, a reorganisation, a crash, another submitter), that assignment is computed anew, and
  * each slot is brought to it:
  * - a transaction of the slot's batch stands there: leave it, send the same bytes again, or replace it with a better paid one;
- * - another batch's transaction stands there: replace it;
+ * - another batch's transaction stands there, or one of the same id's content before a reseal: replace it;
  * - nothing stands there: sign one.
  *
  * Safe at any answer: the vault takes batch ids in order and once, so a superfluous transaction can revert, never settle twice.
  */
 import { bumpFees, doubleFees, type Fees, isIncludable, maxFees } from './fees.ts';
-import type { OutboxTransaction } from './outbox.ts';
+import type { BatchKey, OutboxTransaction } from './outbox.ts';
 
 export type PlanInput = {
   readonly nowMs: number;
   /** First nonce of the sender not used in the canonical chain, at the same block as the batches below. */
   readonly txNonce: number;
-  /** Ids of the batches that are not settled at that block and are in the outbox, ascending from the vault's last id + 1. */
-  readonly batchIds: readonly number[];
+  /** What is to be settled after that block, in order: one content per id, ascending from the vault's last id + 1. */
+  readonly batches: readonly BatchKey[];
   /** Persisted transactions of the sender with that nonce or a higher one. */
   readonly transactions: readonly OutboxTransaction[];
   /** Hashes that the node has in its pool. */
@@ -38,7 +38,7 @@ export type SignReason = 'first' | 'slot_taken' | 'underpriced' | 'too_slow' | '
 export type PlannedAction =
   | {
       readonly kind: 'sign';
-      readonly batchId: number;
+      readonly batch: BatchKey;
       readonly txNonce: number;
       readonly fees: Fees;
       readonly why: SignReason;
@@ -46,27 +46,25 @@ export type PlannedAction =
   | { readonly kind: 'resend'; readonly transaction: OutboxTransaction }
   | {
       readonly kind: 'wait';
-      readonly batchId: number;
+      readonly batch: BatchKey;
       readonly txNonce: number;
       readonly why: 'pending' | 'fee_cap';
     };
 
 /** One action per slot, in nonce order. */
 export function planTransactions(input: PlanInput): PlannedAction[] {
-  return input.batchIds
-    .slice(0, input.inFlightMax)
-    .map((batchId, index) => planSlot(input, batchId, input.txNonce + index));
+  return input.batches.slice(0, input.inFlightMax).map((batch, index) => planSlot(input, batch, input.txNonce + index));
 }
 
-function planSlot(input: PlanInput, batchId: number, txNonce: number): PlannedAction {
+function planSlot(input: PlanInput, batch: BatchKey, txNonce: number): PlannedAction {
   const atNonce = input.transactions.filter((transaction) => transaction.txNonce === txNonce);
-  const own = best(atNonce.filter((transaction) => transaction.batchId === batchId));
+  const own = best(atNonce.filter((transaction) => isOf(transaction, batch)));
   const top = best(atNonce);
   const sign = (fees: Fees, why: SignReason): PlannedAction => {
     if (fees.maxFeePerGas <= input.feeMax && isIncludable(fees, input.baseFee))
-      return { kind: 'sign', batchId, txNonce, fees, why };
+      return { kind: 'sign', batch, txNonce, fees, why };
     return own === undefined || input.inPool.has(own.txHash)
-      ? { kind: 'wait', batchId, txNonce, why: 'fee_cap' }
+      ? { kind: 'wait', batch, txNonce, why: 'fee_cap' }
       : { kind: 'resend', transaction: own };
   };
   if (top === undefined) return sign(input.suggested, 'first');
@@ -86,8 +84,11 @@ function planSlot(input: PlanInput, batchId: number, txNonce: number): PlannedAc
   } else if (known && waited) {
     return sign(raised, 'too_slow');
   }
-  return known ? { kind: 'wait', batchId, txNonce, why: 'pending' } : { kind: 'resend', transaction: own };
+  return known ? { kind: 'wait', batch, txNonce, why: 'pending' } : { kind: 'resend', transaction: own };
 }
+
+const isOf = (transaction: BatchKey, batch: BatchKey): boolean =>
+  transaction.batchId === batch.batchId && transaction.journalSequence === batch.journalSequence;
 
 /** The one that pays most per gas: the only one of a nonce that a node keeps. */
 function best(transactions: readonly OutboxTransaction[]): OutboxTransaction | undefined {

@@ -5,10 +5,13 @@
  * Invariants:
  * 1. Everything that is signed follows from the journal: publishing a batch again, after a crash or by a successor, gives the same
  *    content. The first signature persisted is the one used, unless its key was revoked: then the successor signs the same content again,
- *    under a higher epoch. Another content under the same id is a broken invariant and stops the engine.
- * 2. No user signature is passed on unchecked: a signature that does not recover to the order's signer means that the journal is
+ *    under a higher epoch. Another content by the same seal is a broken invariant and stops the engine.
+ * 2. An id has several contents only where batches were resealed. Of those that follow the same batch all but the first are by a
+ *    reseal; another seal there is a broken invariant too.
+ * 3. No user signature is passed on unchecked: a signature that does not recover to the order's signer means that the journal is
  *    damaged, and nothing is signed over it.
- * 3. Batches are published in order, since each names its parent.
+ * 4. Batches are published in order, since each names its parent: the batch before it in the engine's present cut, which is the one that
+ *    was published (or found published) before it, or, once that is settled, the one that the vault has taken.
  */
 import assert from 'node:assert/strict';
 import type { Pool } from 'pg';
@@ -18,10 +21,8 @@ import {
   contentOfSealedBatch,
   decodeBatchContent,
   encodeBatchContent,
-  GENESIS_PARENT,
 } from '../chain/batch-codec.ts';
 import { type BatchMessage, createDigester, type Digester } from '../chain/digests.ts';
-import { bytesToHex } from '../chain/hex.ts';
 import { recoverSigner } from '../chain/recover.ts';
 import type { SealedBatch } from '../domain/batches.ts';
 import type { Command } from '../domain/commands.ts';
@@ -30,6 +31,8 @@ import type { Eip712Domain } from '../domain/typed-data.ts';
 import type { Hash, Hex } from '../domain/units.ts';
 import { isDatabaseTrouble } from '../storage/database-trouble.ts';
 import type { ReadCommands } from './journal-commands.ts';
+import type { BatchKey } from './outbox.ts';
+import { type KnownBatch, type PublishedBatch, readParent, readPublished } from './published-batches.ts';
 import { type EngineSigner, signBatchChecked } from './signers.ts';
 
 /** How long checking signatures keeps the thread at most. */
@@ -54,15 +57,6 @@ export type SealedBatchAtRow = {
   readonly sealedAtMs: number;
 };
 
-export type PublishedBatch = {
-  readonly batchId: number;
-  readonly parentHash: Hash;
-  readonly contentHash: Hash;
-  /** The next batch's parent. */
-  readonly batchHash: Hash;
-  readonly engineSignature: Hex;
-};
-
 export type Publisher = {
   /**
    * Publishes a batch, or finds it published. Calls run one after the other, in the order they are made.
@@ -70,26 +64,48 @@ export type Publisher = {
    *   JOURNAL_CORRUPT when a signature is not what it must be; INTERNAL when the signer returns something else than was asked for.
    */
   readonly publish: (sealed: SealedBatchAtRow) => Promise<PublishedBatch>;
-  /** Id of the last batch in the outbox; 0 when it is empty. What was sealed after it must be published again after a restart. */
-  readonly lastPublishedId: () => Promise<number>;
+  /** Of the content that this publisher has published, or found published, for the seal; undefined while it has not. */
+  readonly contentHashOf: (batch: BatchKey) => Hash | undefined;
+  /** The batch is final, and so no batch before it will be asked for or linked to any more. */
+  readonly forgetBefore: (batchId: number) => void;
 };
 
 export function createPublisher(options: PublisherOptions): Publisher {
   const digester = createDigester(options.domain);
+  const present: PresentCut = new Map();
   let last: Promise<unknown> = Promise.resolve();
   return {
     publish: (sealed) => {
-      const published = last.then(() => publishOne(options, digester, sealed)).catch(asOperational);
+      const published = last.then(() => publishNext(options, digester, present, sealed)).catch(asOperational);
       last = published.catch(() => undefined);
       return published;
     },
-    lastPublishedId: async () => {
-      const { rows } = await options.pool.query<{ last: string | number }>(
-        'SELECT coalesce(max(batch_id), 0) AS last FROM batches',
-      );
-      return Number(rows[0]?.last ?? 0);
+    contentHashOf: ({ batchId, journalSequence }) => {
+      const known = present.get(batchId);
+      return known?.journalSequence === journalSequence ? known.contentHash : undefined;
+    },
+    forgetBefore: (batchId) => {
+      for (const known of present.keys()) if (known < batchId) present.delete(known);
     },
   };
+}
+
+/** What was published for the batches in flight, by id. */
+type PresentCut = Map<number, BatchKey & Pick<PublishedBatch, 'contentHash' | 'batchHash'>>;
+
+async function publishNext(
+  options: PublisherOptions,
+  digester: Digester,
+  present: PresentCut,
+  sealed: SealedBatchAtRow,
+): Promise<PublishedBatch> {
+  const { batchId, journalSequence } = sealed.batch;
+  const parentHash = present.get(batchId - 1)?.batchHash ?? (await readParent(options.pool, batchId));
+  const published = await publishOne(options, digester, sealed, parentHash);
+  // A batch that is told again begins another cut: what stood at its id and above is told again too, or is in use no more.
+  for (const known of present.keys()) if (known >= batchId) present.delete(known);
+  present.set(batchId, { ...published, journalSequence });
+  return published;
 }
 
 /** A database that is away is worth another try; anything else is not. */
@@ -103,10 +119,10 @@ async function publishOne(
   options: PublisherOptions,
   digester: Digester,
   sealed: SealedBatchAtRow,
+  parentHash: Hash,
 ): Promise<PublishedBatch> {
   const { batch } = sealed;
   const content = await assembleContent(options, batch);
-  const parentHash = await readParent(options.pool, batch.batchId);
   const hash = contentHash(content);
   const linked = {
     id: batch.batchId,
@@ -123,18 +139,19 @@ async function publishOne(
     epoch: BigInt(epoch),
     journalSequence: BigInt(batch.journalSequence),
   };
-  const known = await readPublished(options.pool, batch.batchId);
+  const known = await readPublished(options.pool, batch);
   if (known !== undefined) {
     requireSame(known.published, unsigned);
     const isOurs =
       isSignedBy(options.signer.address, known, message, digester) && known.epoch >= (options.epochMin ?? 0);
-    return isOurs || known.isFinal ? known.published : signAgain(options, digester, known, message);
+    return isOurs || known.isFinal ? known.published : signAgain(options, digester, batch, known, message);
   }
+  await requireOnlySealOf(options, batch, parentHash);
   const engineSignature = await signBatchChecked(options.signer, message, digester);
   const inserted = await options.pool.query(
     `INSERT INTO batches (batch_id, epoch, journal_sequence, journal_hash, parent_hash, content, content_hash, batch_hash,
        engine_signature, trade_count, withdrawal_count, sealed_at)
-     VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12) ON CONFLICT (batch_id) DO NOTHING`,
+     VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12) ON CONFLICT (batch_id, journal_sequence) DO NOTHING`,
     [
       batch.batchId,
       epoch,
@@ -151,7 +168,7 @@ async function publishOne(
     ],
   );
   if (inserted.rowCount === 1) return { ...unsigned, engineSignature };
-  const winner = await readPublished(options.pool, batch.batchId);
+  const winner = await readPublished(options.pool, batch);
   assert.ok(winner !== undefined, `batch ${batch.batchId} is neither in the outbox nor can it be inserted`);
   requireSame(winner.published, unsigned);
   return winner.published;
@@ -169,15 +186,16 @@ function isSignedBy(address: string, known: KnownBatch, message: BatchMessage, d
 async function signAgain(
   options: PublisherOptions,
   digester: Digester,
+  batch: BatchKey,
   known: KnownBatch,
   message: BatchMessage,
 ): Promise<PublishedBatch> {
   const engineSignature = await signBatchChecked(options.signer, message, digester);
-  await options.pool.query('UPDATE batches SET epoch = $2, engine_signature = $3 WHERE batch_id = $1 AND epoch <= $2', [
-    known.published.batchId,
-    Number(message.epoch),
-    toBuffer(engineSignature),
-  ]);
+  await options.pool.query(
+    `UPDATE batches SET epoch = $3, engine_signature = $4
+      WHERE batch_id = $1 AND journal_sequence = $2 AND epoch <= $3`,
+    [batch.batchId, batch.journalSequence, Number(message.epoch), toBuffer(engineSignature)],
+  );
   return { ...known.published, engineSignature };
 }
 
@@ -257,41 +275,20 @@ function requireSigner(digest: Hash, signature: Hex, signer: string): void {
   });
 }
 
-/** Batch hash of the batch before. */
-async function readParent(pool: Pool, batchId: number): Promise<Hash> {
-  if (batchId === 1) return GENESIS_PARENT;
-  const parent = await readPublished(pool, batchId - 1);
-  if (parent === undefined) {
-    throw new ExchangeError('NOT_READY', `batch ${batchId} cannot be published before batch ${batchId - 1}`);
-  }
-  return parent.published.batchHash;
-}
-
-type KnownBatch = { readonly published: PublishedBatch; readonly epoch: number; readonly isFinal: boolean };
-
-async function readPublished(pool: Pool, batchId: number): Promise<KnownBatch | undefined> {
-  const { rows } = await pool.query<{
-    parent_hash: Buffer;
-    content_hash: Buffer;
-    batch_hash: Buffer;
-    engine_signature: Buffer;
-    epoch: string | number;
-    is_final: boolean;
-  }>(
-    `SELECT b.parent_hash, b.content_hash, b.batch_hash, b.engine_signature, b.epoch, coalesce(s.state = 'final', false) AS is_final
-       FROM batches b LEFT JOIN settlements s USING (batch_id) WHERE b.batch_id = $1`,
-    [batchId],
+/** Invariant 2. */
+async function requireOnlySealOf({ pool, readCommands }: PublisherOptions, batch: BatchKey, parentHash: Hash) {
+  const { rows } = await pool.query<{ journal_sequence: string | number }>(
+    'SELECT journal_sequence FROM batches WHERE batch_id = $1 AND parent_hash = $2 LIMIT 1',
+    [batch.batchId, toBuffer(parentHash)],
   );
-  const row = rows[0];
-  if (row === undefined) return undefined;
-  const published = {
-    batchId,
-    parentHash: bytesToHex(row.parent_hash),
-    contentHash: bytesToHex(row.content_hash),
-    batchHash: bytesToHex(row.batch_hash),
-    engineSignature: bytesToHex(row.engine_signature),
-  };
-  return { published, epoch: Number(row.epoch), isFinal: row.is_final };
+  const [other] = rows;
+  if (other === undefined) return;
+  const seal = (await readCommands([batch.journalSequence])).get(batch.journalSequence);
+  assert.equal(
+    seal?.kind,
+    'resealBatch',
+    `batch ${batch.batchId} was sealed by command ${other.journal_sequence}, and comes again from command ${batch.journalSequence}, which is no reseal`,
+  );
 }
 
 /** The batch hash covers id, parent, content, and journal position and hash. */

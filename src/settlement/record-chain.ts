@@ -21,7 +21,7 @@ export type RecordInput = {
 };
 
 export type Recorded = {
-  /** Batches that are not final now, ascending. */
+  /** Every content of the ids that are not final now: see readOpenBatches. */
   readonly open: readonly OutboxBatch[];
   readonly reorganised: number;
   /** Nothing may be sent: the node is behind, or the vault has forgotten a batch that was final and a person has to look. */
@@ -39,46 +39,56 @@ export async function recordChain(input: RecordInput): Promise<Recorded> {
     return { open, reorganised: 0, trouble: 'deep_reorg' };
   }
   let reorganised = 0;
-  for (const batch of open) {
-    if (batch.state !== 'included' || batch.batchId <= view.lastBatchId) continue;
-    await recordReorganised(pool, lease, batch.batchId);
-    input.onStateChanged?.({ batchId: batch.batchId, state: 'reorganised' });
+  const contents = Map.groupBy(open, (batch) => batch.batchId);
+  for (const [batchId, [first]] of contents) {
+    if (first?.state !== 'included' || batchId <= view.lastBatchId) continue;
+    await recordReorganised(pool, lease, batchId);
+    input.onStateChanged?.({ batchId, state: 'reorganised' });
     reorganised += 1;
   }
-  const settledIds = open.filter((batch) => batch.batchId <= view.lastBatchId).map((batch) => batch.batchId);
+  const settledIds = [...contents.keys()].filter((batchId) => batchId <= view.lastBatchId);
   if (settledIds.length === 0)
     return { open: reorganised === 0 ? open : await readOpenBatches(pool), reorganised, trouble: undefined };
 
   const range = { fromBlock: lastFinal?.blockNumber ?? input.deploymentBlock, toBlock: view.head.number };
   const settled = await findSettled(input.endpoint, input.vault, settledIds, range);
-  for (const batch of open) {
-    const found = settled.get(batch.batchId);
-    if (found !== undefined) await recordSettled(input, batch, found);
+  for (const [batchId, ofId] of contents) {
+    const found = settled.get(batchId);
+    if (found !== undefined) await recordSettled(input, ofId, found);
   }
   return { open: await readOpenBatches(pool), reorganised, trouble: undefined };
 }
 
-async function recordSettled(input: RecordInput, batch: OutboxBatch, settled: SettledBatch): Promise<void> {
-  if (settled.contentHash !== batch.contentHash) await alarmOtherContent(input, batch, settled);
+/** @param contents all that were ever published for the id: the one that landed is told by its hash, and may change with a reorganisation */
+async function recordSettled(
+  input: RecordInput,
+  contents: readonly OutboxBatch[],
+  settled: SettledBatch,
+): Promise<void> {
+  const before = contents[0];
+  if (before === undefined) return;
+  // Two of one id may have equal content under different parents; of these only the newest can land.
+  const landed = contents.findLast((batch) => batch.contentHash === settled.contentHash);
+  if (landed === undefined) await alarmOtherContent(input, contents, settled);
   const state = settled.blockNumber <= input.view.finalNumber ? 'final' : 'included';
-  const unchanged = batch.state === state && batch.blockHash === settled.blockHash && batch.gasUsed !== undefined;
+  const unchanged = before.state === state && before.blockHash === settled.blockHash && before.gasUsed !== undefined;
   if (unchanged) return;
   const receipt = await readReceipt(input.endpoint, settled.txHash);
-  await recordInclusion(input.pool, input.lease, batch.batchId, settled, state, receipt?.gasUsed);
-  if (batch.state !== state) input.onStateChanged?.({ batchId: batch.batchId, state });
+  const { batchId, journalSequence } = landed ?? { batchId: settled.batchId, journalSequence: undefined };
+  await recordInclusion(input.pool, input.lease, { batchId, journalSequence }, settled, state, receipt?.gasUsed);
+  if (before.state !== state) input.onStateChanged?.({ batchId, state });
 }
 
-/** Only the holder of the engine key can cause this: a content was settled that this engine did not sign last. */
-async function alarmOtherContent(input: RecordInput, batch: OutboxBatch, settled: SettledBatch): Promise<void> {
+/** Only the holder of the engine key can cause this: a content was settled that this engine never published. */
+async function alarmOtherContent(
+  input: RecordInput,
+  contents: readonly OutboxBatch[],
+  { batchId, contentHash, txHash }: SettledBatch,
+): Promise<void> {
   await openIncident(input.pool, {
     kind: 'batch_other_content',
-    summary: `Batch ${batch.batchId} was settled with another content than the outbox holds.`,
-    details: {
-      batchId: batch.batchId,
-      expected: batch.contentHash,
-      settled: settled.contentHash,
-      txHash: settled.txHash,
-    },
+    summary: `Batch ${batchId} was settled with another content than the outbox holds.`,
+    details: { batchId, expected: contents.map((batch) => batch.contentHash), settled: contentHash, txHash },
   });
 }
 

@@ -7,6 +7,7 @@ import { type ChainView, hexNumber, readReceipt } from './chain-view.ts';
 import type { Fees } from './fees.ts';
 import type { Lease } from './lease.ts';
 import {
+  type BatchKey,
   type OutboxTransaction,
   persistTransaction,
   readBatchToSettle,
@@ -54,7 +55,7 @@ export type SignContext = {
 
 export type Sender = {
   readonly signAndSend: (
-    slot: { readonly batchId: number; readonly txNonce: number; readonly fees: Fees },
+    slot: { readonly batch: BatchKey; readonly txNonce: number; readonly fees: Fees },
     context: SignContext,
   ) => Promise<SendOutcome>;
   readonly resend: (transaction: OutboxTransaction) => Promise<SendOutcome>;
@@ -75,10 +76,11 @@ export function createSender(options: SenderOptions): Sender {
 
   return {
     resend: broadcast,
-    signAndSend: async ({ batchId, txNonce, fees }, { endpoint, lease, view, nowMs, simulate }) => {
-      const batch = await readBatchToSettle(pool, batchId);
+    signAndSend: async ({ batch: key, txNonce, fees }, { endpoint, lease, view, nowMs, simulate }) => {
+      const batch = await readBatchToSettle(pool, key);
+      const { batchId, journalSequence } = batch;
       const data = encodeSettle(batch);
-      const earlier = await readTransactionsOf(pool, signer.address, batchId);
+      const earlier = await readTransactionsOf(pool, signer.address, batch);
       const reverts = await findReverts(endpoint, earlier, view.txNonce);
       if (reverts.count > 0 && nowMs - reverts.lastMs < revertBackoffMs(reverts.count)) {
         return {
@@ -120,7 +122,7 @@ export function createSender(options: SenderOptions): Sender {
         options.onWarning?.('the transaction signer failed', error);
         return { kind: 'stop', why: 'signer', detail: error instanceof Error ? error.message : String(error) };
       }
-      const transaction = { ...signed, batchId, txNonce, fees, gasLimit };
+      const transaction = { ...signed, batchId, journalSequence, txNonce, fees, gasLimit };
       await persistTransaction(pool, lease, signer.address, transaction);
       return broadcast(transaction);
     },

@@ -21,7 +21,8 @@ import { createAlarms } from './alarms.ts';
 import { type ChainView, readChainView, readFeeHistory, readPool } from './chain-view.ts';
 import { DEFAULT_FEE_LIMITS, type FeeLimits, nextBaseFee, suggestFees } from './fees.ts';
 import { acquireLease, type Lease, releaseLease } from './lease.ts';
-import { type OutboxBatch, readOpenBatches, readTransactionsFrom } from './outbox.ts';
+import { batchesAfter } from './next-batches.ts';
+import { isPublished, type OutboxBatch, readOpenBatches, readTransactionsFrom } from './outbox.ts';
 import { planTransactions } from './plan-transactions.ts';
 import { recordChain } from './record-chain.ts';
 import { createSender, type SendOutcome } from './send-transaction.ts';
@@ -114,7 +115,8 @@ export function createSubmitter(options: SubmitterOptions): Submitter {
   let state: SubmitterStatus['state'] = 'starting';
   let lease: Lease | undefined;
   let view: ChainView | undefined;
-  let open: readonly OutboxBatch[] = [];
+  let pending: readonly OutboxBatch[] = [];
+  let unfinal = 0;
   let baseFee: bigint | undefined;
   let waitingFor: WaitReason | undefined;
   let waitingDetail = '';
@@ -126,7 +128,7 @@ export function createSubmitter(options: SubmitterOptions): Submitter {
     if (lease === undefined) {
       state = 'standby';
       waitingFor = undefined;
-      open = await readOpenBatches(pool);
+      ({ pending, unfinal } = withoutLook(await readOpenBatches(pool)));
       return;
     }
     state = 'working';
@@ -146,10 +148,15 @@ export function createSubmitter(options: SubmitterOptions): Submitter {
       view = seen;
       const recorded = await recordChain({ ...options, endpoint, lease: held, view: seen });
       counters.reorganisations += recorded.reorganised;
-      open = recorded.open;
+      const last = { batchId: seen.lastBatchId, batchHash: seen.lastBatchHash };
+      pending = batchesAfter(recorded.open, last);
+      unfinal = new Set(recorded.open.map(({ batchId }) => batchId).filter((id) => id <= last.batchId)).size;
       if (recorded.trouble !== undefined) return recorded.trouble;
-      const unsettled = contiguous(open, seen.lastBatchId);
-      if (unsettled.length === 0) return undefined;
+      if (pending.length === 0) {
+        if (await isPublished(pool, last)) return undefined;
+        waitingDetail = `the vault has settled ${last.batchHash} as batch ${last.batchId}, which was never published here; see the runbook on refused batches`;
+        return 'batch_refused';
+      }
       const history = await readFeeHistory(endpoint);
       baseFee = nextBaseFee(history);
       const transactions = await readTransactionsFrom(pool, signer.address, seen.txNonce);
@@ -158,7 +165,7 @@ export function createSubmitter(options: SubmitterOptions): Submitter {
       const plan = planTransactions({
         nowMs: now(),
         txNonce: seen.txNonce,
-        batchIds: unsettled,
+        batches: pending,
         transactions,
         inPool: await readPool(
           endpoint,
@@ -198,7 +205,7 @@ export function createSubmitter(options: SubmitterOptions): Submitter {
       if (action.kind === 'resend') {
         outcome = await sender.resend(action.transaction);
       } else {
-        const isNext = action.batchId === seen.lastBatchId + 1;
+        const isNext = action.batch.batchId === seen.lastBatchId + 1;
         outcome = await sender.signAndSend(action, {
           endpoint,
           lease: held,
@@ -210,7 +217,7 @@ export function createSubmitter(options: SubmitterOptions): Submitter {
           counters.transactionsSigned += 1;
           if (action.why !== 'first') counters.replacements += 1;
         }
-        if (outcome.kind === 'sent') options.onStateChanged?.({ batchId: action.batchId, state: 'submitted' });
+        if (outcome.kind === 'sent') options.onStateChanged?.({ batchId: action.batch.batchId, state: 'submitted' });
       }
       if (outcome.kind !== 'sent') {
         waitingDetail = outcome.detail;
@@ -248,8 +255,6 @@ export function createSubmitter(options: SubmitterOptions): Submitter {
       lease = undefined;
     },
     status: () => {
-      const lastSettledBatchId = view?.lastBatchId ?? 0;
-      const pending = open.filter((batch) => batch.batchId > lastSettledBatchId);
       const oldest = pending[0];
       return {
         state,
@@ -257,10 +262,10 @@ export function createSubmitter(options: SubmitterOptions): Submitter {
         sender: signer.address,
         pending: pending.length,
         oldestPendingAgeMs: oldest === undefined ? 0 : Math.max(0, now() - oldest.sealedAtMs),
-        unfinal: open.length - pending.length,
+        unfinal,
         gasBalance: view?.balance,
         baseFee,
-        lastSettledBatchId,
+        lastSettledBatchId: view?.lastBatchId ?? 0,
         ...counters,
         lastError,
       };
@@ -268,15 +273,11 @@ export function createSubmitter(options: SubmitterOptions): Submitter {
   };
 }
 
-/** Ids after the vault's last one, up to the first that is not published yet. */
-function contiguous(open: readonly OutboxBatch[], lastBatchId: number): number[] {
-  const ids: number[] = [];
-  for (const batch of open) {
-    if (batch.batchId <= lastBatchId) continue;
-    if (batch.batchId !== lastBatchId + ids.length + 1) break;
-    ids.push(batch.batchId);
-  }
-  return ids;
+/** What a submitter that stands by can tell from the outbox alone: of each id the newest content. */
+function withoutLook(open: readonly OutboxBatch[]): { pending: OutboxBatch[]; unfinal: number } {
+  const newest = [...new Map(open.map((batch) => [batch.batchId, batch])).values()];
+  const pending = newest.filter(({ state }) => state !== 'included');
+  return { pending, unfinal: newest.length - pending.length };
 }
 
 function createLoop(

@@ -1,11 +1,13 @@
 import assert from 'node:assert/strict';
-import type { OutboxTransaction } from '../../src/settlement/outbox.ts';
+import type { BatchKey, OutboxTransaction } from '../../src/settlement/outbox.ts';
 import { type PlanInput, planTransactions } from '../../src/settlement/plan-transactions.ts';
 
 let made = 0;
-const transaction = (changes: Partial<OutboxTransaction>): OutboxTransaction => ({
+/** As first sealed. */
+const batch = (batchId: number): BatchKey => ({ batchId, journalSequence: batchId * 10 });
+const transaction = ({ batchId = 1, ...changes }: Partial<OutboxTransaction>): OutboxTransaction => ({
   txHash: `0x${(++made).toString(16).padStart(64, '0')}`,
-  batchId: 1,
+  ...batch(batchId),
   txNonce: 7,
   raw: '0x02',
   fees: { maxFeePerGas: 100n, maxPriorityFeePerGas: 8n },
@@ -19,7 +21,7 @@ const transaction = (changes: Partial<OutboxTransaction>): OutboxTransaction => 
 const input = (changes: Partial<PlanInput>): PlanInput => ({
   nowMs: 1_000,
   txNonce: 7,
-  batchIds: [1],
+  batches: [batch(1)],
   transactions: [],
   inPool: new Set(),
   baseFee: 50n,
@@ -33,9 +35,9 @@ const known = (...transactions: OutboxTransaction[]): Set<string> => new Set(tra
 
 describe('planning settlement transactions', () => {
   it('puts open batches in order on consecutive nonces, as many as may be under way', () => {
-    const plan = planTransactions(input({ batchIds: [4, 5, 6, 7] }));
+    const plan = planTransactions(input({ batches: [4, 5, 6, 7].map(batch) }));
     assert.deepEqual(
-      plan.map((action) => action.kind === 'sign' && [action.batchId, action.txNonce, action.why]),
+      plan.map((action) => action.kind === 'sign' && [action.batch.batchId, action.txNonce, action.why]),
       [
         [4, 7, 'first'],
         [5, 8, 'first'],
@@ -47,7 +49,7 @@ describe('planning settlement transactions', () => {
   it('waits for what is in the pool and well paid', () => {
     const sent = transaction({});
     assert.deepEqual(planTransactions(input({ transactions: [sent], inPool: known(sent) })), [
-      { kind: 'wait', batchId: 1, txNonce: 7, why: 'pending' },
+      { kind: 'wait', batch: batch(1), txNonce: 7, why: 'pending' },
     ]);
   });
 
@@ -60,7 +62,13 @@ describe('planning settlement transactions', () => {
   it('replaces what waits too long by an eighth more on both fees', () => {
     const slow = transaction({});
     assert.deepEqual(planTransactions(input({ transactions: [slow], inPool: known(slow), nowMs: 30_000 })), [
-      { kind: 'sign', batchId: 1, txNonce: 7, fees: { maxFeePerGas: 113n, maxPriorityFeePerGas: 9n }, why: 'too_slow' },
+      {
+        kind: 'sign',
+        batch: batch(1),
+        txNonce: 7,
+        fees: { maxFeePerGas: 113n, maxPriorityFeePerGas: 9n },
+        why: 'too_slow',
+      },
     ]);
   });
 
@@ -77,7 +85,7 @@ describe('planning settlement transactions', () => {
     );
     assert.deepEqual(inPool, {
       kind: 'sign',
-      batchId: 1,
+      batch: batch(1),
       txNonce: 7,
       fees: { maxFeePerGas: 10_000n, maxPriorityFeePerGas: 9n },
       why: 'unincludable',
@@ -86,7 +94,7 @@ describe('planning settlement transactions', () => {
     const [waited] = planTransactions(input({ transactions: [poor], inPool: known(poor), ...spiked, nowMs: 30_000 }));
     assert.deepEqual(waited, {
       kind: 'sign',
-      batchId: 1,
+      batch: batch(1),
       txNonce: 7,
       fees: { maxFeePerGas: 10_000n, maxPriorityFeePerGas: 9n },
       why: 'unincludable',
@@ -97,22 +105,44 @@ describe('planning settlement transactions', () => {
     const plan = planTransactions(
       input({ baseFee: 20_000n, suggested: { maxFeePerGas: 10_000n, maxPriorityFeePerGas: 4n } }),
     );
-    assert.deepEqual(plan, [{ kind: 'wait', batchId: 1, txNonce: 7, why: 'fee_cap' }]);
+    assert.deepEqual(plan, [{ kind: 'wait', batch: batch(1), txNonce: 7, why: 'fee_cap' }]);
   });
 
   it('moves a batch to the next nonce when a stranger used the key, replacing the batch that stood there', () => {
     const first = transaction({ txNonce: 6, batchId: 1 });
     const second = transaction({ txNonce: 7, batchId: 2 });
-    const plan = planTransactions(input({ batchIds: [1, 2], transactions: [second], inPool: known(first, second) }));
+    const plan = planTransactions(
+      input({ batches: [1, 2].map(batch), transactions: [second], inPool: known(first, second) }),
+    );
     assert.deepEqual(plan, [
       {
         kind: 'sign',
-        batchId: 1,
+        batch: batch(1),
         txNonce: 7,
         fees: { maxFeePerGas: 113n, maxPriorityFeePerGas: 9n },
         why: 'slot_taken',
       },
-      { kind: 'sign', batchId: 2, txNonce: 8, fees: { maxFeePerGas: 104n, maxPriorityFeePerGas: 4n }, why: 'first' },
+      {
+        kind: 'sign',
+        batch: batch(2),
+        txNonce: 8,
+        fees: { maxFeePerGas: 104n, maxPriorityFeePerGas: 4n },
+        why: 'first',
+      },
+    ]);
+  });
+
+  it('replaces a transaction of the content that a reseal has replaced', () => {
+    const before = transaction({ journalSequence: 10 });
+    const resealed = { batchId: 1, journalSequence: 15 };
+    assert.deepEqual(planTransactions(input({ batches: [resealed], transactions: [before], inPool: known(before) })), [
+      {
+        kind: 'sign',
+        batch: resealed,
+        txNonce: 7,
+        fees: { maxFeePerGas: 113n, maxPriorityFeePerGas: 9n },
+        why: 'slot_taken',
+      },
     ]);
   });
 
@@ -121,7 +151,7 @@ describe('planning settlement transactions', () => {
     assert.deepEqual(planTransactions(input({ transactions: [refused] })), [
       {
         kind: 'sign',
-        batchId: 1,
+        batch: batch(1),
         txNonce: 7,
         fees: { maxFeePerGas: 200n, maxPriorityFeePerGas: 16n },
         why: 'underpriced',

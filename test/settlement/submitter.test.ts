@@ -241,7 +241,7 @@ describe('the submitter on a real node', () => {
     const stranger = createWalletClient({ account, chain: foundry, transport: http(bench.rpcUrl) });
     await stranger.sendTransaction({
       to: bench.vault,
-      data: encodeSettle(await readBatchToSettle(pool, 1)),
+      data: encodeSettle(await readBatchToSettle(pool, { batchId: 1, journalSequence: 3 })),
       gas: 1_000_000n,
     });
     await bench.mine();

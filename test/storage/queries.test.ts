@@ -109,13 +109,52 @@ describe('queries over the projections', () => {
     ]);
   }
 
-  async function outbox(batchId: number): Promise<void> {
-    await pool.query(`INSERT INTO batches VALUES ($1, 1, 20, $2, $2, '\\x1234', $2, $2, '\\x55', 1, 0, now())`, [
+  /** A content whose hash, like the batch hash by which the next one names it, is a number. */
+  async function outbox(
+    batchId: number,
+    { hash = batchId, parent = batchId - 1, sealedAt = 20 }: { hash?: number; parent?: number; sealedAt?: number } = {},
+  ): Promise<void> {
+    await pool.query(`INSERT INTO batches VALUES ($1, 1, $2, $3, $4, '\\x1234', $5, $5, '\\x55', 1, 0, now())`, [
       batchId,
+      sealedAt,
       bytes(TX),
+      bytes(numberHash(parent)),
+      bytes(numberHash(hash)),
     ]);
-    await pool.query(`INSERT INTO settlements (batch_id, state) VALUES ($1, 'sealed')`, [batchId]);
+    await pool.query(`INSERT INTO settlements (batch_id, state) VALUES ($1, 'sealed') ON CONFLICT DO NOTHING`, [
+      batchId,
+    ]);
   }
+  const numberHash = (value: number): Hash => `0x${value.toString(16).padStart(64, '0')}`;
+
+  it('shows of each id the content that landed, or else the one that is to, after reseals', async () => {
+    const settled = { kind: 'batchSettled', skips: [], withdrawals: [] } as const;
+    const shown = async (): Promise<string[]> => {
+      const { rows } = await listBatches(pool, page);
+      for (const { batchId, contentHash } of rows)
+        assert.equal((await findBatch(pool, batchId))?.contentHash, contentHash);
+      assert.equal((await exchangeProgress(pool)).batchesSealed, rows[0]?.batchId ?? 0);
+      return rows.toReversed().map((batch) => `${batch.batchId} ${Number(batch.contentHash)} ${batch.state}`);
+    };
+    for (const batchId of [1, 2, 3]) await outbox(batchId);
+    assert.deepEqual(await shown(), ['1 1 sealed', '2 2 sealed', '3 3 sealed']);
+    // Batch 2 cut in two, and a batch sealed since.
+    await outbox(2, { hash: 12, parent: 1, sealedAt: 30 });
+    await outbox(3, { hash: 13, parent: 12, sealedAt: 30 });
+    await outbox(4, { hash: 14, parent: 13, sealedAt: 30 });
+    await outbox(5, { hash: 15, parent: 14, sealedAt: 40 });
+    const resealed = ['2 12 sealed', '3 13 sealed', '4 14 sealed', '5 15 sealed'];
+    assert.deepEqual(await shown(), ['1 1 sealed', ...resealed]);
+    for (const number of [51, 52]) await block(number, 102, false);
+    await chainEvent(101, 51, { ...settled, batchId: 1, contentHash: numberHash(1) });
+    assert.deepEqual(await shown(), ['1 1 included', ...resealed]);
+    // The content from before the reseal lands, and what followed it stands again; then a reorganisation lets the other one land.
+    await chainEvent(102, 52, { ...settled, batchId: 2, contentHash: numberHash(2) });
+    assert.deepEqual(await shown(), ['1 1 included', '2 2 included', '3 3 sealed']);
+    await pool.query('DELETE FROM chain_events WHERE event_sequence = 102');
+    await chainEvent(102, 52, { ...settled, batchId: 2, contentHash: numberHash(12) });
+    assert.deepEqual(await shown(), ['1 1 included', '2 12 included', ...resealed.slice(1)]);
+  });
 
   it('follows a fill from matched to final with its batch, transaction and block', async () => {
     await oneTrade();

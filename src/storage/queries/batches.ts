@@ -1,4 +1,7 @@
-/** Batches as the settlement outbox holds them, with what the chain and the settlement service know of them. */
+/**
+ * Batches as the settlement outbox holds them, with what the chain and the settlement service know of them: one per id, the one that landed
+ * or, before any has, the one that is to. Contents that a reseal replaced are not shown.
+ */
 import type { Hash, Hex, JournalSequence, TimestampMs } from '../../domain/units.ts';
 import {
   bytesOf,
@@ -58,16 +61,16 @@ export type BatchTransactionRow = {
 
 /** Newest first. */
 export async function listBatches(db: Queryable, page: PageRequest): Promise<Page<BatchRow>> {
-  const { rows } = await db.query<BatchSql>(
-    `${SELECT_BATCHES} WHERE b.batch_id < $1 ORDER BY b.batch_id DESC LIMIT $2`,
-    [positionBefore(page), page.limit + 1],
-  );
+  const { rows } = await db.query<BatchSql>(`${SELECT_BATCHES} AND b.batch_id < $1 ORDER BY b.batch_id DESC LIMIT $2`, [
+    positionBefore(page),
+    page.limit + 1,
+  ]);
   return pageOf(rows.map(batchOf), page, (batch) => batch.batchId);
 }
 
 export async function findBatch(db: Queryable, batchId: number): Promise<BatchDetail | undefined> {
   const { rows } = await db.query<BatchSql & { content: Buffer }>(
-    `${SELECT_BATCHES.replace('SELECT', 'SELECT b.content,')} WHERE b.batch_id = $1`,
+    `${SELECT_BATCHES.replace('SELECT', 'SELECT b.content,')} AND b.batch_id = $1`,
     [batchId],
   );
   const row = rows[0];
@@ -103,7 +106,11 @@ const SELECT_BATCHES = `SELECT b.batch_id, b.epoch, b.journal_sequence, b.journa
      FROM batches b
      LEFT JOIN settlements s ON s.batch_id = b.batch_id
      LEFT JOIN chain_events e ON e.payload ->> 'kind' = 'batchSettled' AND (e.payload ->> 'batchId')::bigint = b.batch_id
-     LEFT JOIN chain_blocks k ON k.number = e.block_number`;
+     LEFT JOIN chain_blocks k ON k.number = e.block_number
+     WHERE (b.journal_sequence = (
+         SELECT max(o.journal_sequence) FROM batches o
+          WHERE o.batch_id = b.batch_id AND o.content_hash = decode(substr(e.payload ->> 'contentHash', 3), 'hex'))
+       OR (b.batch_id, b.journal_sequence) IN (SELECT p.batch_id, p.journal_sequence FROM pending_batches p))`;
 
 type BatchSql = {
   batch_id: SqlInteger;

@@ -39,7 +39,8 @@ export async function exchangeProgress(db: Queryable): Promise<ExchangeProgress>
        (SELECT max(number) FROM chain_blocks) AS head_block,
        (SELECT number FROM chain_blocks WHERE final ORDER BY number DESC LIMIT 1) AS final_block,
        (SELECT coalesce(max(event_sequence), 0) FROM chain_events) AS event_head,
-       (SELECT coalesce(max(batch_id), 0) FROM batches) AS batches_sealed,
+       (SELECT greatest((SELECT max(batch_id) FROM pending_batches), (SELECT max(batch_id) FROM settlements WHERE state IN ('included', 'final')), 0))
+         AS batches_sealed,
        (SELECT created_at_ms FROM trades WHERE state IN ('matched', 'batched') ORDER BY trade_id LIMIT 1) AS oldest_ms
      FROM projection_cursor c`,
   );
