@@ -12,6 +12,16 @@ import { useTestDatabase } from '../support/database.ts';
 import { blockAppends, type Led, signRow, sleep, soon, startLeader } from './leading.ts';
 import { cancel, cancelAfter, place, withdraw } from './recording-engine.ts';
 
+const EAGER = { tradesMin: 1, tradeAgeMs: 60_000, withdrawalAgeMs: 60_000 };
+const RESEAL = {
+  kind: 'resealBatch',
+  batchId: 1,
+  tradesMax: 1,
+  withdrawalsMax: 1,
+  contentHashes: [],
+  reason: 'a test',
+} as const;
+
 type Committed = Extract<SequencerReply, { kind: 'committed' }>;
 
 function committed(reply: SequencerReply): Committed {
@@ -187,6 +197,60 @@ describe('the sequencer', () => {
     assert.equal(seals.length, 4, 'on request');
     for (const { sequence } of seals) assert.ok(rows.some(({ lastSequence }) => lastSequence === sequence));
     assert.deepEqual(seals[0]?.command, { kind: 'sealBatch', tradesMax: 50, withdrawalsMax: 50 });
+  });
+
+  it('seals nothing while somebody wants sealing to rest, though it was asked to, and does so afterwards', async () => {
+    const { sequencer, engine } = await leader({ seal: sealByCountAndAge(EAGER) });
+    const [resume, resumeAgain] = [sequencer.restSealing(), sequencer.restSealing()];
+    await sequencer.submit(place(1), soon());
+    sequencer.requestSeal();
+    await sequencer.submit(place(2), soon());
+    resume();
+    resume();
+    await sleep(100);
+    assert.ok(!engine.kinds.includes('sealBatch'));
+    resumeAgain();
+    await sleep(100);
+    assert.deepEqual(kindsOf(await journaled()).slice(2), ['placeOrder', 'placeOrder', 'sealBatch']);
+  });
+
+  it('journals what is decided alone in a row of its own, at a state that lacks nothing', async () => {
+    const { sequencer, engine, rows } = await leader();
+    const block = await blockAppends(pool);
+    const first = sequencer.submit(place(1), soon());
+    await sleep(50);
+    const seen: number[] = [];
+    const alone = sequencer.submitAlone(() => {
+      seen.push(engine.lastSequence);
+      return RESEAL;
+    });
+    await assert.rejects(
+      sequencer.submitAlone(() => undefined),
+      /another command waits/,
+    );
+    const second = sequencer.submit(place(2), soon());
+    await block.release();
+    const replies = (await Promise.all([first, alone, second])).map((reply) => committed(reply as SequencerReply));
+    assert.deepEqual([seen, replies.map(({ sequence }) => sequence)], [[3], [3, 4, 5]]);
+    assert.deepEqual(
+      rows.map(({ firstSequence, lastSequence }) => [firstSequence, lastSequence]),
+      [
+        [3, 3],
+        [4, 4],
+        [5, 5],
+      ],
+    );
+
+    assert.equal(await sequencer.submitAlone(() => undefined), undefined);
+    await assert.rejects(
+      sequencer.submitAlone(() => {
+        throw new Error('no decision');
+      }),
+      /no decision/,
+    );
+    committed(await sequencer.submit(place(3), soon()));
+    await sequencer.stop();
+    assert.equal((await sequencer.submitAlone(() => RESEAL))?.kind, 'overloaded');
   });
 
   it('takes facts from the chain and words of the operator on the same way', async () => {

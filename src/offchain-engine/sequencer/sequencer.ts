@@ -7,7 +7,7 @@
  * 2. One row is under way at a time, and rows are applied in their order. While a row syncs, the row before it is applied at the
  *    latest, and the next commands gather; so decisions that become commands (seal, tick) look at a state that lacks the row under way,
  *    and are not repeated while one of them is in it.
- * 3. A seal is the last command of its row, so that the batch's journal hash is the row's.
+ * 3. A seal is the last command of its row, so that the batch's journal hash is the row's. A reseal is the only one of its row.
  * 4. A reply says what is certain: committed with a receipt, not executed, or unknown. After any failure the sequencer stops for
  *    good; the process ends and recovers from the journal.
  *
@@ -71,6 +71,12 @@ type Row = {
   readonly signature: ReturnType<RowSigner>;
 };
 type CommittedRow = Row & { readonly committedAtMs: TimestampMs };
+/** See `submitAlone`. */
+type Alone = {
+  readonly decide: () => OperatorCommand | undefined;
+  readonly settle: (reply: SequencerReply | undefined) => void;
+  readonly fail: (error: unknown) => void;
+};
 
 /** Bounds how long the engine computes in one go, too: a row is built, and the one before it applied, without a pause. */
 const ROW_COMMANDS_MAX = 256;
@@ -101,6 +107,9 @@ export class Sequencer<Engine extends LeadingEngine> {
   #decisionUnderWay: BuiltRow | undefined;
   #failure: Error | undefined;
   #sealRequested = false;
+  /** How many want sealing to rest. */
+  #sealRests = 0;
+  #alone: Alone | undefined;
   #lastSealMs: number | undefined;
   #withdrawalsSinceMs: number | undefined;
   #lastAppendMs = 0;
@@ -156,6 +165,31 @@ export class Sequencer<Engine extends LeadingEngine> {
     return this.#enqueue(command, undefined);
   }
 
+  /**
+   * Journals what `decide` makes of the engine's state, in a row of its own and when no row is under way: so the command meets
+   * exactly the state that was looked at, which other commands cannot be sure of. Undefined when it decided for nothing.
+   * @throws what `decide` throws, and RangeError for a command that the journal's format cannot hold; Error while another one waits
+   */
+  submitAlone(decide: () => OperatorCommand | undefined): Promise<SequencerReply | undefined> {
+    if (this.#state !== 'running') return Promise.resolve(this.#overloaded());
+    if (this.#alone !== undefined) return Promise.reject(new Error('another command waits to be journaled alone'));
+    return new Promise((settle, fail) => {
+      this.#alone = { decide, settle, fail };
+      this.#wake();
+    });
+  }
+
+  /** Seals nothing, whatever the policy says, until the function that it returns is called. */
+  restSealing(): () => void {
+    this.#sealRests++;
+    let rests = true;
+    return () => {
+      if (rests) this.#sealRests--;
+      rests = false;
+      this.#wake();
+    };
+  }
+
   /** Seals whatever waits with the next row, whatever the policy says. */
   requestSeal(): void {
     this.#sealRequested = true;
@@ -199,6 +233,7 @@ export class Sequencer<Engine extends LeadingEngine> {
       clearInterval(heartbeat);
       this.#state = 'stopped';
       for (const { settle } of this.#queue.take(this.#queue.length)) settle(this.#overloaded());
+      this.#alone?.settle(this.#overloaded());
     }
   }
 
@@ -209,6 +244,10 @@ export class Sequencer<Engine extends LeadingEngine> {
       if (this.#failure !== undefined) {
         if (committed !== undefined) this.#finish(committed);
         throw this.#failure;
+      }
+      if (this.#alone !== undefined && committed !== undefined) {
+        this.#finish(committed);
+        committed = undefined;
       }
       const row = this.#gather();
       if (row === undefined) {
@@ -270,10 +309,12 @@ export class Sequencer<Engine extends LeadingEngine> {
       encoded.push(sequenceEncoded(from?.encoded ?? encodeCommand(command), sequence, nowMs));
       queued.push(from);
     };
-    const mayDecide = this.#decisionUnderWay === undefined;
+    const alone = this.#takeAlone();
+    if (alone !== undefined) add(alone.command, alone);
+    const mayDecide = alone === undefined && this.#decisionUnderWay === undefined;
     const deadlineMs = this.#engine.nextDeadlineMs;
     if (mayDecide && deadlineMs !== undefined && deadlineMs <= nowMs) add(TICK, undefined);
-    for (const candidate of this.#queue.take(this.#rowCommandsMax)) {
+    for (const candidate of alone === undefined ? this.#queue.take(this.#rowCommandsMax) : []) {
       if (candidate.notAfterMs !== undefined && nowMs > candidate.notAfterMs) candidate.settle(this.#overloaded());
       else add(candidate.command, candidate);
     }
@@ -291,11 +332,26 @@ export class Sequencer<Engine extends LeadingEngine> {
     return { built, commands, queued, signature };
   }
 
+  #takeAlone(): QueuedCommand | undefined {
+    const alone = this.#alone;
+    if (alone === undefined) return undefined;
+    this.#alone = undefined;
+    try {
+      const command = alone.decide();
+      if (command !== undefined)
+        return { command, encoded: encodeCommand(command), notAfterMs: undefined, settle: alone.settle };
+      alone.settle(undefined);
+    } catch (error) {
+      alone.fail(error);
+    }
+    return undefined;
+  }
+
   #sealCommand(nowMs: number): Command | undefined {
     const pendingWithdrawals = this.#engine.pendingWithdrawalCount;
     if (pendingWithdrawals === 0) this.#withdrawalsSinceMs = undefined;
     else this.#withdrawalsSinceMs ??= nowMs;
-    if (!this.#engine.canSeal || nowMs < this.#sealNotBeforeMs()) return undefined;
+    if (this.#sealRests > 0 || !this.#engine.canSeal || nowMs < this.#sealNotBeforeMs()) return undefined;
     const decision = this.#decideSeal(nowMs, pendingWithdrawals);
     if (decision.kind === 'wait') return undefined;
     this.#sealRequested = false;
@@ -392,8 +448,8 @@ export class Sequencer<Engine extends LeadingEngine> {
   async #untilWoken(): Promise<void> {
     const nowMs = this.#options.clock.now(this.#engine.nextDeadlineMs);
     // Everything is applied here: a request that finds nothing to seal is done.
-    const waiting = this.#engine.canSeal;
-    this.#sealRequested &&= waiting;
+    this.#sealRequested &&= this.#engine.canSeal;
+    const waiting = this.#engine.canSeal && this.#sealRests === 0;
     const decision = waiting ? this.#decideSeal(nowMs, this.#engine.pendingWithdrawalCount) : undefined;
     const sealMs = decision?.kind === 'wait' ? (decision.untilMs ?? Infinity) : Infinity;
     const untilMs = Math.min(
@@ -406,7 +462,7 @@ export class Sequencer<Engine extends LeadingEngine> {
         clearTimeout(timer);
         resolve();
       };
-      if (this.#state !== 'running' || this.#queue.length > 0) this.#wake();
+      if (this.#state !== 'running' || this.#queue.length > 0 || this.#alone !== undefined) this.#wake();
     });
     this.#wake = () => undefined;
     // Commands come in groups: those of the same turn of the event loop share the row of the first.
