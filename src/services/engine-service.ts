@@ -5,36 +5,30 @@
  * start recovers from the journal.
  */
 import type { Pool } from 'pg';
-import { inspectVault } from '../chain/inspect-vault.ts';
-import type { SealedBatch } from '../domain/batches.ts';
 import type { ChainCommand, EngineLimits, OperatorCommand } from '../domain/commands.ts';
 import { ExchangeError } from '../domain/errors.ts';
-import type { AppliedCommand } from '../domain/events.ts';
-import type { JournalRow } from '../domain/journal.ts';
 import type { MarketParameters } from '../domain/markets.ts';
-import { type Address, type Hash, type JournalSequence, type Ppm, quanta } from '../domain/units.ts';
+import { type JournalSequence, type Ppm, quanta } from '../domain/units.ts';
 import { startFeed } from '../indexer/feed-engine.ts';
 import type { BookSnapshot, Level, Transport } from '../messaging/port.ts';
 import type { Engine } from '../offchain-engine/engine.ts';
 import { SYSTEM_CLOCK } from '../offchain-engine/sequencer/command-clock.ts';
 import { type Leading, leadJournal } from '../offchain-engine/sequencer/lead.ts';
-import type { SealPolicy } from '../offchain-engine/sequencer/sealing.ts';
-import { createJournalCommands } from '../settlement/journal-commands.ts';
-import { createPublisher, type Publisher } from '../settlement/publish-batch.ts';
-import { decideSeal } from '../settlement/seal-policy.ts';
 import type { EngineSigner } from '../settlement/signers.ts';
-import { type BaseFeeWatch, startBaseFeeWatch } from '../settlement/watch-base-fees.ts';
+import { startBaseFeeWatch } from '../settlement/watch-base-fees.ts';
 import { PostgresJournal } from '../storage/journal/postgres-journal.ts';
 import { PostgresLeadership } from '../storage/leadership.ts';
+import type { OperatorDecision } from '../storage/operator-requests.ts';
 import type { LiveRow } from '../storage/projections/live-rows.ts';
 import { seenSequence } from '../storage/seen-sequence.ts';
 import { PostgresSnapshots } from '../storage/snapshots.ts';
-import type { Settings } from './config.ts';
+import { createBatchPublishing } from './batch-publishing.ts';
 import { ENGINE_FORM } from './engine-form.ts';
 import { startOperatorRequests } from './operator-requests.ts';
 import type { ProcessContext } from './process-context.ts';
 import { refuseDecision } from './refuse-decision.ts';
-import { requireActiveKey } from './vault-place.ts';
+import { resealBatch } from './reseal-batches.ts';
+import { createSealing } from './seal-batches.ts';
 
 const LIMITS: EngineLimits = {
   openOrdersPerAccountMax: 500,
@@ -48,12 +42,6 @@ const PARAMETERS: Omit<MarketParameters, 'makerFeePpm' | 'takerFeePpm'> = {
   minNotional: quanta(1_000_000),
   priceBandPpm: 0,
 };
-
-const PUBLISH_RETRY_MS = 500;
-/** A batch with nothing but withdrawals pays its fixed gas for them alone, so they wait longer than trades. */
-const WITHDRAWAL_AGE_MS = 60_000;
-/** However cheap gas is, trades gather for this part of their longest wait: each batch has a fixed cost. */
-const SEAL_EARLIEST_DIVISOR = 4;
 
 export type EngineServiceOptions = {
   readonly context: ProcessContext;
@@ -89,7 +77,15 @@ export async function startEngineService(options: EngineServiceOptions): Promise
   failure.promise.catch(() => undefined);
 
   let engine: Engine | undefined;
-  const publishing = createBatchPublishing(options, () => engine, failure.reject);
+  const publishing = createBatchPublishing({
+    context: options.context,
+    pool,
+    journal,
+    engineSigner: options.engineSigner,
+    engine: () => engine,
+    onPublished: options.onPublished,
+    onFailed: failure.reject,
+  });
   const onProblem = ({ message, cause }: { message: string; cause: unknown }): void =>
     logger.warn({ err: cause }, message);
   // Gas on the local chain costs nothing.
@@ -97,6 +93,7 @@ export async function startEngineService(options: EngineServiceOptions): Promise
     settings.RPC_URL === undefined
       ? undefined
       : startBaseFeeWatch({ rpc: options.context.rpc, onWarning: options.context.warn });
+  const sealing = createSealing(settings, baseFees);
 
   // What was matched must settle while cancellations do not bind yet.
   const unsettledAgeMaxMs = chain.graceSeconds * 500;
@@ -120,7 +117,7 @@ export async function startEngineService(options: EngineServiceOptions): Promise
       withdrawalFees: [],
     },
     sign: (row) => options.engineSigner.signRow(row, chain.domain),
-    seal: createSealPolicy(settings, baseFees),
+    seal: sealing.policy,
     knownSequence: await seenSequence(pool),
     snapshotEveryCommands: settings.SNAPSHOT_COMMANDS,
     // Only the local chain runs on laptops, which sleep.
@@ -129,14 +126,15 @@ export async function startEngineService(options: EngineServiceOptions): Promise
     onProblem,
     onClockJump: (jump) =>
       logger.error(jump, "the machine's clock stepped and is not followed until an operator accepts it"),
-    onLeading: async (taken) => {
+    onLeading: (taken) => {
       engine = taken.engine;
       logger.info({ epoch: taken.epoch, sequence: taken.engine.lastSequence }, 'leading');
-      for (const batch of taken.engine.batchesInFlight()) publishing.publish(batch, await rowOfSeal(journal, batch));
+      publishing.publishAll(taken.engine.batchesInFlight());
     },
     onApplied: (applied, row, commands) => {
       transport.publish(applied);
       publishing.publishSealed(applied, row);
+      sealing.note(commands);
       options.onJournaled?.({ commands, applied });
     },
     ...(options.signal === undefined ? {} : { signal: options.signal }),
@@ -152,12 +150,16 @@ export async function startEngineService(options: EngineServiceOptions): Promise
     submit: (command: ChainCommand) => committed(sequencer.submitChain(command), command.kind),
     onWarning: (message, error) => logger.warn({ err: error }, message),
   });
+  const refuse = (command: OperatorDecision): string | undefined =>
+    refuseDecision({ engine: leading.engine, clock: leading.clock, unsettledAgeMaxMs }, command);
+  const resealing = { engine: leading.engine, sequencer, contentHashOf: publishing.contentHashOf, refuse };
   const stopOperatorRequests = startOperatorRequests({
     pool,
     journal,
     lastSequence: () => leading.engine.lastSequence,
-    refuse: (command) => refuseDecision({ engine: leading.engine, clock: leading.clock, unsettledAgeMaxMs }, command),
+    refuse,
     submit: async (command) => {
+      if (command.kind === 'resealBatch') return resealBatch(resealing, command);
       const reply = await sequencer.submitOperator(command);
       if (reply.kind === 'committed' && command.kind === 'acceptClockJump') leading.clock.acceptJump();
       return reply;
@@ -191,93 +193,6 @@ async function committed(
   if (kind === 'overloaded')
     throw new ExchangeError('OVERLOADED', `the engine did not take ${what}; it is tried again`);
   if (kind === 'unknown') throw new ExchangeError('STATUS_UNKNOWN', `whether the engine took ${what} is not known`);
-}
-
-/** A batch is sealed when it is full or its oldest trade or withdrawal is due; where gas costs, also earlier while it is cheap. */
-function createSealPolicy(settings: Settings, baseFees: BaseFeeWatch | undefined): SealPolicy {
-  const seal = {
-    tradesMax: settings.SEAL_TRADES,
-    withdrawalsMax: 50,
-    tradeAgeMaxMs: settings.SEAL_AGE_MS,
-    withdrawalAgeMaxMs:
-      settings.SEAL_WITHDRAWAL_AGE_MS ?? (settings.RPC_URL === undefined ? settings.SEAL_AGE_MS : WITHDRAWAL_AGE_MS),
-    ageMinMs: settings.SEAL_AGE_MS / SEAL_EARLIEST_DIVISOR,
-  };
-  return (facts) => decideSeal(facts, seal, baseFees?.current());
-}
-
-/** Sealed batches go to the outbox in order, tried again while the database is away; anything else that fails ends the process. */
-function createBatchPublishing(
-  options: EngineServiceOptions,
-  engine: () => Engine | undefined,
-  fail: (error: unknown) => void,
-) {
-  const { pool } = options;
-  const { chain, logger } = options.context;
-  // Made with the first batch: an engine leads, and orders match, while no node answers.
-  const makePublisher = async (): Promise<Publisher> =>
-    createPublisher({
-      pool,
-      domain: chain.domain,
-      signer: options.engineSigner,
-      readCommands: createJournalCommands(pool),
-      market: (index) => engine()?.core.markets[index]?.market,
-      epochMin: await readVaultEpoch(options.context, options.engineSigner.address),
-    });
-  let publisher: Publisher | undefined;
-  let last: Promise<void> = Promise.resolve();
-  let stopping = false;
-
-  const publishOne = async (batch: SealedBatch, row: JournalRow, sealedAtMs: number): Promise<void> => {
-    for (;;) {
-      try {
-        publisher ??= await makePublisher();
-        await publisher.publish({ batch, journalHash: row.hash, sealedAtMs });
-        options.onPublished?.();
-        return;
-      } catch (error) {
-        if (!(error instanceof ExchangeError && error.retryable)) throw error;
-        // The next leader publishes what is left.
-        if (stopping) return;
-        logger.warn({ err: error, batchId: batch.batchId }, 'the batch could not be published; trying again');
-        await new Promise((resolve) => setTimeout(resolve, PUBLISH_RETRY_MS));
-      }
-    }
-  };
-  const publish = (batch: SealedBatch, row: JournalRow, sealedAtMs = row.committedAtMs as number): void => {
-    last = last.then(() => publishOne(batch, row, sealedAtMs)).catch(fail);
-  };
-  return {
-    publish,
-    publishSealed(applied: readonly AppliedCommand[], row: JournalRow): void {
-      for (const { events, timestampMs } of applied) {
-        for (const event of events) if (event.kind === 'batchSealed') publish(event.batch, row, timestampMs);
-      }
-    },
-    /** Resolves when what can be published is. */
-    stop: (): Promise<void> => {
-      stopping = true;
-      return last;
-    },
-  };
-}
-
-/**
- * The oldest epoch whose batches the vault takes.
- * @throws ExchangeError CONFIGURATION when the vault takes batches from another key: ours was revoked since the process started
- */
-function readVaultEpoch({ rpc, chain }: ProcessContext, ours: Address): Promise<number> {
-  return rpc.run(async (endpoint) => {
-    const head = (await endpoint.request('eth_getBlockByNumber', ['latest', false])) as { hash: Hash };
-    const { epoch, engineKey } = await inspectVault(endpoint, chain.vault, [], head.hash);
-    requireActiveKey(engineKey, ours);
-    return epoch;
-  });
-}
-
-async function rowOfSeal(journal: PostgresJournal, batch: SealedBatch): Promise<JournalRow> {
-  for await (const row of journal.rowsFrom(batch.journalSequence)) return row;
-  throw new ExchangeError('JOURNAL_CORRUPT', `the journal has no row with command ${batch.journalSequence}`);
 }
 
 function bookSnapshot(engine: Engine): BookSnapshot {

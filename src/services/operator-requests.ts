@@ -4,6 +4,8 @@
  * Before a request is handed over, the journal's end of that moment is written beside it; afterwards its command's sequence. An engine that
  * starts again between the two looks for the command behind that mark before it repeats it. The commands carry the request's
  * number (in their reason) or, like a market's state, come from nowhere else, so that an equal command there is this one.
+ *
+ * They are journaled in the order of their numbers, except that a reseal, which has to wait until batches are published, keeps no other back.
  */
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { Pool } from 'pg';
@@ -26,10 +28,16 @@ export type OperatorRequestsOptions = {
   readonly lastSequence: () => number;
   /** Why the engine could make nothing of the command; undefined when it can. */
   readonly refuse: (command: OperatorDecision) => string | undefined;
-  readonly submit: (command: OperatorDecision) => Promise<SequencerReply>;
+  readonly submit: (command: OperatorDecision) => Promise<SubmitOutcome>;
   readonly onWarning: (message: string, error: unknown) => void;
   readonly pollIntervalMs?: number;
 };
+
+export type SubmitOutcome =
+  | SequencerReply
+  | { readonly kind: 'refused'; readonly reason: string }
+  /** Not journaled: what it needs is not there yet. */
+  | { readonly kind: 'later' };
 
 const POLL_INTERVAL_MS = 1_000;
 const REQUESTS_PER_TURN = 20;
@@ -37,11 +45,12 @@ const REQUESTS_PER_TURN = 20;
 /** Starts looking for requests; the engine must lead. @returns ends it, after the request under way */
 export function startOperatorRequests(options: OperatorRequestsOptions): () => Promise<void> {
   const abort = new AbortController();
+  const knownAbsent = new Set<number>();
   const loop = async (): Promise<void> => {
     while (!abort.signal.aborted) {
       try {
         for (const request of await waitingOperatorRequests(options.pool, REQUESTS_PER_TURN)) {
-          if (abort.signal.aborted || !(await handle(options, request))) break;
+          if (abort.signal.aborted || !(await handle(options, request, knownAbsent))) break;
         }
       } catch (error) {
         options.onWarning('an operator request could not be handled; trying again', error);
@@ -58,35 +67,43 @@ export function startOperatorRequests(options: OperatorRequestsOptions): () => P
   };
 }
 
-/** @returns false when the engine did not take it: the later ones must wait too */
-async function handle(options: OperatorRequestsOptions, request: OperatorRequest): Promise<boolean> {
+/**
+ * @param knownAbsent requests that this process handed over and that are certainly not journaled, so that nobody need look for them
+ * @returns false when the engine did not take it: the later ones must wait too
+ */
+async function handle(
+  options: OperatorRequestsOptions,
+  request: OperatorRequest,
+  knownAbsent: Set<number>,
+): Promise<boolean> {
   const { pool } = options;
-  const command = numbered(request);
-  const refused = options.refuse(command);
-  if (refused !== undefined) {
-    await markOperatorRequestHandled(pool, request.id, { refused });
+  const { id } = request;
+  const end = async (outcome: { journalSequence: number } | { refused: string }): Promise<true> => {
+    await markOperatorRequestHandled(pool, id, outcome);
+    knownAbsent.delete(id);
     return true;
-  }
-  if (request.submittedAfter !== undefined) {
+  };
+  const command = numbered(request);
+  // First of all: once it is journaled, it may well make no sense any more.
+  if (request.submittedAfter !== undefined && !knownAbsent.has(id)) {
     const found = await findCommand(options.journal, request.submittedAfter + 1, command);
-    if (found !== undefined) {
-      await markOperatorRequestHandled(pool, request.id, { journalSequence: found });
-      return true;
-    }
+    if (found !== undefined) return end({ journalSequence: found });
   }
-  await markOperatorRequestSubmitted(pool, request.id, options.lastSequence());
-  let reply: SequencerReply;
+  const refused = options.refuse(command);
+  if (refused !== undefined) return end({ refused });
+  await markOperatorRequestSubmitted(pool, id, options.lastSequence());
+  let outcome: SubmitOutcome;
   try {
-    reply = await options.submit(command);
+    outcome = await options.submit(command);
   } catch (error) {
     // The journal's format cannot hold it: nothing was handed over.
     if (!(error instanceof RangeError)) throw error;
-    await markOperatorRequestHandled(pool, request.id, { refused: error.message });
-    return true;
+    return end({ refused: error.message });
   }
-  if (reply.kind !== 'committed') return false;
-  await markOperatorRequestHandled(pool, request.id, { journalSequence: reply.sequence });
-  return true;
+  if (outcome.kind === 'committed') return end({ journalSequence: outcome.sequence });
+  if (outcome.kind === 'refused') return end({ refused: outcome.reason });
+  if (outcome.kind !== 'unknown') knownAbsent.add(id);
+  return outcome.kind === 'later';
 }
 
 /** The command as it is journaled: its reason names the request and who asked, so that the public journal tells. */
@@ -108,5 +125,6 @@ async function findCommand(
 }
 
 function isSame(command: Command, wanted: OperatorDecision): boolean {
+  if (wanted.kind === 'resealBatch') return command.kind === wanted.kind && command.reason === wanted.reason;
   return command.kind === wanted.kind && Buffer.compare(encodeCommand(command), encodeCommand(wanted)) === 0;
 }

@@ -3,8 +3,9 @@ import type { EngineLimits } from '../domain/commands.ts';
 import type { FeeTier, MarketParameters } from '../domain/markets.ts';
 import type { Engine } from '../offchain-engine/engine.ts';
 import { refuseParameters, refuseTiers } from '../offchain-engine/fees.ts';
+import { refuseReseal } from '../offchain-engine/reseal.ts';
 import type { CommandClock } from '../offchain-engine/sequencer/command-clock.ts';
-import type { OperatorDecision } from '../storage/operator-requests.ts';
+import type { OperatorDecision, ResealRequest } from '../storage/operator-requests.ts';
 
 export type DecisionContext = {
   readonly engine: Engine;
@@ -38,9 +39,19 @@ export function refuseDecision(context: DecisionContext, decision: OperatorDecis
         ? 'the smallest withdrawal must be more than its fee'
         : undefined;
     }
+    case 'resealBatch':
+      return refuseContent(engine, decision) ?? refuseReseal(engine.core, decision);
     case 'acceptClockJump':
       return clock.refusedMs === 0 ? 'the clock is followed already; there is no jump to accept' : undefined;
   }
+}
+
+/** Asked again, a reseal finds the batch that the first one made of it. */
+function refuseContent({ core }: Engine, { batchId, sealedAt }: ResealRequest): string | undefined {
+  const batch = core.batches.find((inFlight) => inFlight.batchId === batchId);
+  return batch === undefined || batch.journalSequence === sealedAt
+    ? undefined
+    : `batch ${batchId} is another by now: command ${batch.journalSequence} sealed it, the request is about that of command ${sealedAt}`;
 }
 
 function refuseMarket({ core }: Engine, index: number): string | undefined {

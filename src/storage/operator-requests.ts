@@ -6,8 +6,19 @@
 import type { Pool, PoolClient } from 'pg';
 import type { OperatorCommand } from '../domain/commands.ts';
 
+type ResealCommand = Extract<OperatorCommand, { kind: 'resealBatch' }>;
+
+/** A reseal as it is asked for: what it replaces besides, and by which hashes that was published, the engine's process adds. */
+export type ResealRequest = Omit<ResealCommand, 'contentHashes'> & {
+  /** The command that sealed the content which cannot land: of another content of that id the engine cuts nothing. */
+  readonly sealedAt: number;
+};
+
 /** What may be asked for; the other operator commands are the sequencer's own. */
-export type OperatorDecision = Extract<
+export type OperatorDecision = ResealRequest | PlainDecision;
+
+/** Journaled as it is asked for. */
+type PlainDecision = Extract<
   OperatorCommand,
   {
     kind:
@@ -74,6 +85,30 @@ export async function requestOperatorCommand(db: Pool | PoolClient, request: New
     [JSON.stringify(request.command), request.reason, request.requestedBy],
   );
 }
+
+/**
+ * For services that ask again and again for a reseal: does nothing once the same content was asked for, except that a refusal is doubted
+ * after `RESEAL_DOUBT_MINUTES`.
+ * @returns what became of the request: undefined while it waits
+ */
+export async function requestReseal(
+  db: Pool | PoolClient,
+  request: NewOperatorRequest & { readonly command: ResealRequest },
+): Promise<string | undefined> {
+  const { batchId, sealedAt } = request.command;
+  const { rows } = await db.query<{ outcome: string | null; is_old: boolean | null }>(
+    `SELECT outcome, handled_at < clock_timestamp() - $3 * interval '1 minute' AS is_old FROM operator_requests
+      WHERE command ->> 'kind' = 'resealBatch' AND (command ->> 'batchId')::bigint = $1 AND (command ->> 'sealedAt')::bigint = $2
+      ORDER BY id DESC LIMIT 1`,
+    [batchId, sealedAt, RESEAL_DOUBT_MINUTES],
+  );
+  const [last] = rows;
+  if (last !== undefined && !(last.is_old === true && last.outcome !== 'journaled')) return last.outcome ?? undefined;
+  await addOperatorRequest(db, request);
+  return undefined;
+}
+
+const RESEAL_DOUBT_MINUTES = 10;
 
 /** Oldest first: decisions are journaled in the order in which they were taken. */
 export async function waitingOperatorRequests(db: Pool | PoolClient, limit: number): Promise<OperatorRequest[]> {

@@ -12,6 +12,7 @@ import type { Asset, FeeTier, MarketParameters, MarketState } from '../../domain
 import { decimalToUnits, FEE_PPM_MAX, type Ppm, type Quanta, unitsToQuanta } from '../../domain/units.ts';
 import { closeIncident, readOpenIncidents } from '../../storage/incidents.ts';
 import { addOperatorRequest, type OperatorDecision, readOperatorRequest } from '../../storage/operator-requests.ts';
+import { findPendingBatch } from '../../storage/queries/batches.ts';
 import { findGenesis, listAssets, listMarkets, type MarketListing } from '../../storage/queries/listings.ts';
 import { listIncidents } from '../../storage/queries/reconciliation.ts';
 import { EXIT, UsageError } from '../exit-codes.ts';
@@ -49,6 +50,7 @@ export function addOperator(program: Command, terminal: Terminal): void {
     );
 
   addParameterDecisions(operator, terminal);
+  addReseal(operator, terminal);
   decision(
     operator,
     'accept-clock-jump',
@@ -73,6 +75,28 @@ export function addOperator(program: Command, terminal: Terminal): void {
         const resolution = `${reason} (${requester()})`;
         if (!(await closeIncident(pool, id, resolution))) throw new UsageError(`there is no open incident ${id}`);
         terminal.show({ json: { id, closed: true, resolution }, text: `incident ${id} is closed` });
+      }),
+    );
+}
+
+/** The settlement service asks by itself for what is too large; a person asks for what does not land for another reason. */
+function addReseal(operator: Command, terminal: Terminal): void {
+  decision(operator, 'reseal-batch', 'cut a batch that does not land, and those after it, into smaller ones')
+    .argument('<batch>', 'its id, as "GET /api/v1/batches" shows it', wholeNumber(1, Number.MAX_SAFE_INTEGER))
+    .option('--trades-max <count>', 'most trades of each part; half of its trades by default', wholeNumber(1, 1_000))
+    .option('--withdrawals-max <count>', 'likewise of withdrawals', wholeNumber(1, 1_000))
+    .action((batchId: number, options: DecisionOptions & { tradesMax?: number; withdrawalsMax?: number }) =>
+      withDatabase(async (pool) => {
+        const pending = await findPendingBatch(pool, batchId);
+        if (pending === undefined)
+          throw new UsageError(`batch ${batchId} does not wait to be settled: GET /api/v1/batches shows its state`);
+        const { journalSequence, tradeCount, withdrawalCount } = pending;
+        const { reason } = options;
+        const tradesMax = options.tradesMax ?? Math.max(1, Math.ceil(tradeCount / 2));
+        const withdrawalsMax = options.withdrawalsMax ?? Math.max(1, Math.ceil(withdrawalCount / 2));
+        const limits = { tradesMax, withdrawalsMax };
+        const command = { kind: 'resealBatch', batchId, sealedAt: journalSequence, ...limits, reason } as const;
+        await decide(pool, command, options, terminal);
       }),
     );
 }

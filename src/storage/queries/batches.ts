@@ -83,6 +83,22 @@ export async function findBatch(db: Queryable, batchId: number): Promise<BatchDe
   return { ...batchOf(row), content: hexOf(row.content), transactions: transactions.rows.map(transactionOf) };
 }
 
+/** The content of the id that is to be settled; undefined when none waits: it has settled, or was never published. */
+export async function findPendingBatch(
+  db: Queryable,
+  batchId: number,
+): Promise<Pick<BatchRow, 'journalSequence' | 'tradeCount' | 'withdrawalCount'> | undefined> {
+  const { rows } = await db.query<Pick<BatchSql, 'journal_sequence' | 'trade_count' | 'withdrawal_count'>>(
+    `SELECT journal_sequence, trade_count, withdrawal_count FROM pending_batches JOIN batches USING (batch_id, journal_sequence)
+      WHERE batch_id = $1`,
+    [batchId],
+  );
+  const [row] = rows;
+  if (row === undefined) return undefined;
+  const journalSequence = integer<JournalSequence>(row.journal_sequence);
+  return { journalSequence, tradeCount: row.trade_count, withdrawalCount: row.withdrawal_count };
+}
+
 /** The batch that a transaction carried, or is to carry. */
 export async function findBatchIdOfTransaction(db: Queryable, txHash: Hash): Promise<number | undefined> {
   const { rows } = await db.query<{ batch_id: SqlInteger }>(
