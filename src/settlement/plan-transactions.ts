@@ -27,6 +27,8 @@ export type PlanInput = {
   readonly suggested: Fees;
   /** Most per gas that may be offered. */
   readonly feeMax: bigint;
+  /** Most gas that a transaction may ask for, by the limits of blocks and of transactions. */
+  readonly gasMax: bigint;
   /** Most transactions under way. */
   readonly inFlightMax: number;
   /** A transaction that waits this long is replaced. */
@@ -77,6 +79,8 @@ function planSlot(input: PlanInput, batch: BatchKey, txNonce: number): PlannedAc
   const known = input.inPool.has(own.txHash);
   if (!known && isUnderpriced(own.lastError))
     return sign(maxFees(input.suggested, doubleFees(own.fees)), 'underpriced');
+  // Blocks have become smaller since it was signed: no node takes it, and no block.
+  if (own.gasLimit > input.gasMax) return sign(known ? raised : input.suggested, 'unincludable');
   const waited = input.nowMs - own.createdAtMs >= input.bumpAfterMs;
   if (!isIncludable(own.fees, input.baseFee)) {
     const better = input.suggested.maxFeePerGas >= bumpFees(own.fees).maxFeePerGas;

@@ -1,28 +1,22 @@
 /** Signs, persists and sends one transaction of a batch, and reads what nodes say about it. */
 import type { Pool } from 'pg';
-import { type RpcEndpoint, type RpcPool, rpcFailureReason } from '../chain/rpc-pool.ts';
-import { ExchangeError } from '../domain/errors.ts';
+import type { RpcEndpoint, RpcPool } from '../chain/rpc-pool.ts';
 import type { Address, Hex } from '../domain/units.ts';
-import { type ChainView, hexNumber, readReceipt } from './chain-view.ts';
+import { type ChainView, readReceipt } from './chain-view.ts';
 import type { Fees } from './fees.ts';
 import type { Lease } from './lease.ts';
 import {
   type BatchKey,
+  type BatchToSettle,
   type OutboxTransaction,
   persistTransaction,
   readBatchToSettle,
   readTransactionsOf,
   recordSend,
 } from './outbox.ts';
-import {
-  decodeSettleError,
-  encodeSettle,
-  gasLimitFrom,
-  remedyOf,
-  TRANSACTION_GAS_MAX,
-  worstCaseGas,
-} from './settle-call.ts';
+import { atMost, encodeSettle, gasLimitFrom, remedyOf, transactionGasMax, worstCaseGas } from './settle-call.ts';
 import { signTransactionChecked, type TransactionSigner } from './signers.ts';
+import { simulateSettle } from './simulate-settle.ts';
 
 export type SenderOptions = {
   readonly pool: Pool;
@@ -38,6 +32,10 @@ export type SendOutcome =
   /** Persisted, but no node took it. The next turn decides by what is recorded. */
   | { readonly kind: 'refused'; readonly why: 'gas_wallet_empty' | 'rpc'; readonly detail: string }
   /** Nothing was persisted, and nothing after it should be sent. */
+  /** Not sent, nor anything after it, and nothing is wrong: it may need more gas than there is, which shows once it can be simulated. */
+  | { readonly kind: 'held' }
+  /** Simulation shows that it needs more than `gasMax`, which is all that a block and a transaction may have. Nothing was persisted. */
+  | { readonly kind: 'too_large'; readonly batch: BatchToSettle; readonly gasMax: bigint }
   | {
       readonly kind: 'stop';
       readonly why: 'gas_wallet_empty' | 'batch_refused' | 'signer' | 'rpc';
@@ -76,35 +74,14 @@ export function createSender(options: SenderOptions): Sender {
 
   return {
     resend: broadcast,
-    signAndSend: async ({ batch: key, txNonce, fees }, { endpoint, lease, view, nowMs, simulate }) => {
+    signAndSend: async ({ batch: key, txNonce, fees }, context) => {
+      const { lease, view } = context;
       const batch = await readBatchToSettle(pool, key);
       const { batchId, journalSequence } = batch;
       const data = encodeSettle(batch);
-      const earlier = await readTransactionsOf(pool, signer.address, batch);
-      const reverts = await findReverts(endpoint, earlier, view.txNonce);
-      if (reverts.count > 0 && nowMs - reverts.lastMs < revertBackoffMs(reverts.count)) {
-        return {
-          kind: 'stop',
-          why: 'batch_refused',
-          detail: `${reverts.count} transactions of batch ${batchId} reverted`,
-        };
-      }
-      let gasLimit = earlier.at(-1)?.gasLimit ?? worstCaseGas(batch);
-      if (simulate) {
-        const estimate = await estimateGas(
-          endpoint,
-          { from: signer.address, to: options.vault, data },
-          view.head.number,
-        );
-        if (typeof estimate === 'string') {
-          // The chain went on since the look: the next turn sees it.
-          if (estimate.startsWith('WrongBatchId')) return { kind: 'stop', why: 'rpc', detail: estimate };
-          const remedy = remedyOf(estimate) ?? 'see the runbook on refused batches';
-          return { kind: 'stop', why: 'batch_refused', detail: `batch ${batchId}: ${estimate}; ${remedy}` };
-        }
-        gasLimit = gasLimitFrom(estimate);
-      }
-      if (reverts.count > 0 && gasLimit * 2n < TRANSACTION_GAS_MAX) gasLimit *= 2n;
+      const chosen = await chooseGasLimit(options, batch, data, context);
+      if (typeof chosen !== 'bigint') return chosen;
+      const gasLimit = chosen;
       // Nodes refuse a transaction whose whole limit at its highest price is not covered.
       const cost = gasLimit * fees.maxFeePerGas;
       if (view.balance < cost) {
@@ -127,6 +104,45 @@ export function createSender(options: SenderOptions): Sender {
       return broadcast(transaction);
     },
   };
+}
+
+/** The gas limit of a batch's next transaction, or why none should be sent now. */
+async function chooseGasLimit(
+  { pool, signer, vault }: SenderOptions,
+  batch: BatchToSettle,
+  data: Hex,
+  { endpoint, view, nowMs, simulate }: SignContext,
+): Promise<bigint | SendOutcome> {
+  const { batchId } = batch;
+  const gasMax = transactionGasMax(view.head.gasLimit);
+  const earlier = await readTransactionsOf(pool, signer.address, batch);
+  const reverts = await findReverts(endpoint, earlier, view.txNonce);
+  if (reverts.count > 0 && nowMs - reverts.lastMs < revertBackoffMs(reverts.count)) {
+    const detail = `${reverts.count} transactions of batch ${batchId} reverted`;
+    return { kind: 'stop', why: 'batch_refused', detail };
+  }
+  let gasLimit = earlier.at(-1)?.gasLimit ?? worstCaseGas(batch);
+  if (simulate) {
+    const simulated = await simulateSettle(
+      endpoint,
+      { from: signer.address, to: vault, data },
+      view.head.number,
+      gasMax,
+    );
+    if (simulated.kind === 'too_large') return { kind: 'too_large', batch, gasMax };
+    if (simulated.kind === 'refused') {
+      const { error } = simulated;
+      // The chain went on since the look: the next turn sees it.
+      if (error.startsWith('WrongBatchId')) return { kind: 'stop', why: 'rpc', detail: error };
+      const remedy = remedyOf(error) ?? 'see the runbook on refused batches';
+      return { kind: 'stop', why: 'batch_refused', detail: `batch ${batchId}: ${error}; ${remedy}` };
+    }
+    gasLimit = gasLimitFrom(simulated.gas, gasMax);
+  } else if (gasLimit > gasMax) {
+    return { kind: 'held' };
+  }
+  if (reverts.count > 0 && gasLimit * 2n < gasMax) gasLimit *= 2n;
+  return atMost(gasLimit, gasMax);
 }
 
 /** Transactions of a batch that were mined and reverted. A missing receipt counts as nothing. */
@@ -163,20 +179,6 @@ async function sendTo(endpoint: RpcEndpoint, raw: Hex): Promise<string | undefin
   } catch (error) {
     const message = error instanceof Error ? error.message : String(error);
     return /already known|already imported|known transaction|already exists/i.test(message) ? undefined : message;
-  }
-}
-
-/** Gas for the call at the head, or the vault's reason to refuse it. */
-async function estimateGas(
-  endpoint: RpcEndpoint,
-  call: { from: Address; to: Address; data: Hex },
-  blockNumber: number,
-): Promise<bigint | string> {
-  try {
-    return BigInt((await endpoint.request('eth_estimateGas', [call, hexNumber(blockNumber)])) as Hex);
-  } catch (error) {
-    if (rpcFailureReason(error) !== 'reverted' || !(error instanceof ExchangeError)) throw error;
-    return decodeSettleError(error.details['data']) ?? error.message;
   }
 }
 

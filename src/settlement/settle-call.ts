@@ -73,7 +73,12 @@ export function remedyOf(error: string): string | undefined {
 }
 
 /** No transaction may ask for more (EIP-7825). */
-export const TRANSACTION_GAS_MAX = 16_777_216n;
+const TRANSACTION_GAS_MAX = 16_777_216n;
+
+/** The most gas that a transaction may ask for where a block has so much. */
+export function transactionGasMax(blockGasLimit: bigint): bigint {
+  return atMost(blockGasLimit, TRANSACTION_GAS_MAX);
+}
 
 // Measured worst cases, rounded up: an order on a fresh lane with its signature, a trade on fresh pages of two accounts, a
 // withdrawal to a new holder of a token that spends its capped gas.
@@ -82,22 +87,26 @@ const GAS_PER_TRADE = 30_000n;
 const GAS_PER_WITHDRAWAL = 250_000n;
 const GAS_BASE = 250_000n;
 
-/** Gas limit for a batch that cannot be simulated yet, because the one before it is still under way. */
+/** The most that the batch can need, whatever the slots hold: for one that cannot be simulated yet, because the one before it is under way. */
 export function worstCaseGas(batch: BatchToSettle): bigint {
   const contentBytes = BigInt(batch.content.length / 2 - 1);
   // Two orders a trade at most; the content is the better witness when several trades share an order.
   const orders = BigInt(Math.min(batch.tradeCount * 2, Math.ceil(batch.content.length / 2 / 89)));
-  const gas =
+  return (
     GAS_BASE +
     contentBytes * 16n +
     orders * GAS_PER_ORDER +
     BigInt(batch.tradeCount) * GAS_PER_TRADE +
-    BigInt(batch.withdrawalCount) * GAS_PER_WITHDRAWAL;
-  return gas < TRANSACTION_GAS_MAX ? gas : TRANSACTION_GAS_MAX;
+    BigInt(batch.withdrawalCount) * GAS_PER_WITHDRAWAL
+  );
 }
 
 /** Gas limit from an estimate: a quarter more, since other transactions may change what slots hold before ours is mined. */
-export function gasLimitFrom(estimate: bigint): bigint {
-  const limit = estimate + estimate / 4n + 50_000n;
-  return limit < TRANSACTION_GAS_MAX ? limit : TRANSACTION_GAS_MAX;
+export function gasLimitFrom(estimate: bigint, gasMax: bigint): bigint {
+  return atMost(estimate + estimate / 4n + 50_000n, gasMax);
+}
+
+export function atMost(gas: bigint, gasMax: bigint): bigint {
+  if (gas > gasMax) return gasMax;
+  return gas;
 }

@@ -8,7 +8,8 @@
  * 1. A transaction is persisted before it is sent (I8), under the lease's token.
  * 2. A batch is settled when the vault says so at a block, never because a transaction was mined: a revert settles nothing, a missing
  *    receipt denies nothing, and a stranger's settlement counts like ours.
- * 3. Batches go out in order on consecutive nonces; the first one is simulated before it is signed.
+ * 3. Batches go out in order on consecutive nonces; the first one is simulated before it is signed, and others only when they surely fit.
+ * 4. Of an id's contents any may land, and what follows is found from the one that did: see next-batches.
  *
  * Not here: what a batch contains (publish-batch), and what the ledger makes of it (indexer, then engine).
  */
@@ -18,6 +19,7 @@ import { type RpcEndpoint, type RpcPool, rpcFailure } from '../chain/rpc-pool.ts
 import { ExchangeError } from '../domain/errors.ts';
 import type { Address } from '../domain/units.ts';
 import { createAlarms } from './alarms.ts';
+import { askForReseal } from './ask-for-reseal.ts';
 import { type ChainView, readChainView, readFeeHistory, readPool } from './chain-view.ts';
 import { DEFAULT_FEE_LIMITS, type FeeLimits, nextBaseFee, suggestFees } from './fees.ts';
 import { acquireLease, type Lease, releaseLease } from './lease.ts';
@@ -26,6 +28,7 @@ import { isPublished, type OutboxBatch, readOpenBatches, readTransactionsFrom } 
 import { planTransactions } from './plan-transactions.ts';
 import { recordChain } from './record-chain.ts';
 import { createSender, type SendOutcome } from './send-transaction.ts';
+import { transactionGasMax } from './settle-call.ts';
 import type { TransactionSigner } from './signers.ts';
 
 export type SubmitterOptions = {
@@ -85,6 +88,7 @@ export const WAIT_REASONS = [
   'gas_wallet_empty',
   'fee_cap',
   'batch_refused',
+  'batch_too_large',
   'signer',
   'deep_reorg',
   'lagging_node',
@@ -174,6 +178,7 @@ export function createSubmitter(options: SubmitterOptions): Submitter {
         baseFee,
         suggested: suggestFees(history, limits),
         feeMax: limits.feeMax,
+        gasMax: transactionGasMax(seen.head.gasLimit),
         inFlightMax,
         bumpAfterMs: options.bumpAfterMs ?? 30_000,
       });
@@ -219,10 +224,11 @@ export function createSubmitter(options: SubmitterOptions): Submitter {
         }
         if (outcome.kind === 'sent') options.onStateChanged?.({ batchId: action.batch.batchId, state: 'submitted' });
       }
-      if (outcome.kind !== 'sent') {
-        waitingDetail = outcome.detail;
-        return outcome.why;
-      }
+      if (outcome.kind === 'held') return undefined;
+      if (outcome.kind === 'sent') continue;
+      const stopped = outcome.kind === 'too_large' ? await askForReseal(pool, outcome) : outcome;
+      waitingDetail = stopped.detail;
+      return stopped.why;
     }
     return undefined;
   };

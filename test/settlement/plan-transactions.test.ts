@@ -27,6 +27,7 @@ const input = (changes: Partial<PlanInput>): PlanInput => ({
   baseFee: 50n,
   suggested: { maxFeePerGas: 104n, maxPriorityFeePerGas: 4n },
   feeMax: 10_000n,
+  gasMax: 16_000_000n,
   inFlightMax: 3,
   bumpAfterMs: 30_000,
   ...changes,
@@ -144,6 +145,12 @@ describe('planning settlement transactions', () => {
         why: 'slot_taken',
       },
     ]);
+  });
+
+  it('signs anew what asks for more gas than blocks have by now', () => {
+    const large = transaction({ gasLimit: 1_000_000n });
+    const [action] = planTransactions(input({ gasMax: 999_999n, transactions: [large] }));
+    assert.ok(action?.kind === 'sign' && action.why === 'unincludable');
   });
 
   it('doubles its offer against an unknown transaction of the same nonce when nodes refuse as underpriced', () => {
