@@ -1,5 +1,6 @@
 import { strict as assert } from 'node:assert';
 import { setTimeout as sleep } from 'node:timers/promises';
+import { addOperatorRequest, readOperatorRequest } from '../../../src/storage/operator-requests.ts';
 import type { Fault, Part } from '../fault.ts';
 import { whileWaiting } from '../fault.ts';
 import { until, type World } from '../world.ts';
@@ -28,6 +29,7 @@ export const ENGINE_FAULTS: readonly Fault[] = [
       (await world.leader()).kill(),
     ),
   ),
+  engineFault('killed after a reseal, before its batches are signed', ['engine'], killAfterReseal),
   engineFault('both engines killed', ['engine'], async ({ services }) => {
     await Promise.all([services.engine.kill(), services.standby.kill()]);
     return 2;
@@ -62,6 +64,39 @@ async function killAfterCommit(world: World): Promise<number> {
     engineWire.drop();
     engineWire.releaseAnswers();
   }
+  return 1;
+}
+
+/** A batch that may land at any moment is cut in two, and whoever cut it dies: which content lands is open. */
+async function killAfterReseal(world: World): Promise<number> {
+  const { pool } = world;
+  await until('a reseal in the journal', async () => {
+    const { rows } = await pool.query<{ batch_id: string; journal_sequence: string; trade_count: number }>(
+      `SELECT batch_id, journal_sequence, trade_count FROM pending_batches JOIN batches USING (batch_id, journal_sequence)
+        WHERE trade_count > 1 ORDER BY batch_id DESC LIMIT 1`,
+    );
+    const [batch] = rows;
+    if (batch === undefined) return false;
+    const reason = 'a drill';
+    const id = await addOperatorRequest(pool, {
+      command: {
+        kind: 'resealBatch',
+        batchId: Number(batch.batch_id),
+        sealedAt: Number(batch.journal_sequence),
+        tradesMax: Math.ceil(batch.trade_count / 2),
+        withdrawalsMax: 50,
+        reason,
+      },
+      reason,
+      requestedBy: 'faults',
+    });
+    for (;;) {
+      const request = await readOperatorRequest(pool, id);
+      if (request?.outcome !== undefined) return request.outcome === 'journaled';
+      await sleep(10);
+    }
+  });
+  await (await world.leader()).kill();
   return 1;
 }
 
