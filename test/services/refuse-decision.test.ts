@@ -46,6 +46,11 @@ describe('decisions of operators', () => {
       /must rise/,
     ],
     [
+      'a reseal of a batch that is not in flight',
+      { kind: 'resealBatch', batchId: 9, sealedAt: 1, tradesMax: 1, withdrawalsMax: 1, reason },
+      /batch 9 is not in flight/,
+    ],
+    [
       'a limit of nothing',
       { kind: 'setLimits', limits: { ...LIMITS, openOrdersPerAccountMax: 0 }, reason },
       /openOrdersPerAccountMax/,

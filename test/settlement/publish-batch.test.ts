@@ -104,6 +104,42 @@ describe('publishing sealed batches', () => {
     assert.equal(await count(), 1);
   });
 
+  it('takes another content of an id from a reseal only, and links what follows to the one published last', async () => {
+    const [first, second] = [await bench.seal(pool, 1), await bench.seal(pool, 2)];
+    const readCommands = createJournalCommands(pool);
+    const by =
+      (command: Command) =>
+      async (sequences: readonly number[]): Promise<Map<number, Command>> => {
+        const read = new Map(await readCommands(sequences.filter((sequence) => sequence !== 100)));
+        return sequences.includes(100) ? read.set(100, command) : read;
+      };
+    const limits = { tradesMax: 1, withdrawalsMax: 1 };
+    const again = {
+      ...first,
+      batch: { ...first.batch, journalSequence: 100 as never },
+      journalHash: `0x${'99'.repeat(32)}`,
+    } as const;
+    await publisher().publish(first);
+    await publisher().publish(second);
+    const sealing = publisher({ readCommands: by({ kind: 'sealBatch', ...limits }) });
+    await assert.rejects(sealing.publish(again), /comes again from command 100, which is no reseal/);
+
+    const reseal = { kind: 'resealBatch', batchId: 1, contentHashes: [], reason: 'a test', ...limits } as const;
+    const one = publisher({ readCommands: by(reseal) });
+    const before = await one.publish(first);
+    assert.equal((await one.publish(second)).parentHash, before.batchHash);
+    const resealed = await one.publish(again);
+    assert.deepEqual(
+      [one.contentHashOf(again.batch), one.contentHashOf(first.batch), one.contentHashOf(second.batch)],
+      [resealed.contentHash, undefined, undefined],
+    );
+    const next = { ...second, batch: { ...second.batch, journalSequence: 101 as never } };
+    assert.equal((await one.publish(next)).parentHash, resealed.batchHash);
+    assert.equal(await count(), 4);
+    // What follows two contents of one id is known once the vault has settled one of them.
+    await assert.rejects(publisher().publish(second), failsWith('NOT_READY'));
+  });
+
   it('signs nothing over a journal whose signatures do not fit', async () => {
     const sealed = await bench.seal(pool, 1);
     const readCommands = createJournalCommands(pool);

@@ -319,6 +319,55 @@ describe('the submitter on a real node', () => {
     assert.deepEqual([await openIncidents(), await transactions()], [['batch_refused'], []]);
   });
 
+  it('asks once for a batch to be cut that is too large for a block, and raises an alarm when that is refused', async () => {
+    await bench.publish(pool, 1, 1);
+    const head = (await bench.rpc('eth_getBlockByNumber', 'latest', false)) as { gasLimit: string };
+    const submitter = bench.createSubmitter(pool);
+    const asked = async () =>
+      (await pool.query<{ command: object }>('SELECT command FROM operator_requests ORDER BY id')).rows.map(
+        ({ command }) => ({ ...command, reason: undefined }),
+      );
+    await bench.rpc('evm_setBlockGasLimit', '0x124f8');
+    try {
+      await bench.mine();
+      for (let turn = 0; turn < 3; turn++) await submitter.turn();
+      assert.equal(submitter.status().waitingFor, 'batch_too_large');
+      const limits = { tradesMax: 1, withdrawalsMax: 1, reason: undefined };
+      assert.deepEqual(await asked(), [{ kind: 'resealBatch', batchId: 1, sealedAt: 3, ...limits }]);
+      assert.deepEqual([await openIncidents(), await transactions()], [[], []]);
+      await pool.query("UPDATE operator_requests SET handled_at = clock_timestamp(), outcome = 'refused: a test'");
+      await submitter.turn();
+      assert.equal(submitter.status().waitingFor, 'batch_refused');
+      assert.deepEqual([await openIncidents(), (await asked()).length], [['batch_refused'], 1]);
+      await pool.query("UPDATE operator_requests SET handled_at = handled_at - interval '11 minutes'");
+      await submitter.turn();
+      assert.equal((await asked()).length, 2, 'a refusal is doubted after a while');
+    } finally {
+      await bench.rpc('evm_setBlockGasLimit', head.gasLimit);
+      await pool.query('TRUNCATE operator_requests');
+    }
+    await bench.mine();
+    await settleAll(submitter, 1);
+    assert.deepEqual(await openIncidents(), []);
+  });
+
+  it('takes no batch for too large because a node caps the gas of calls', async () => {
+    await bench.publish(pool, 1, 1);
+    await throughProxy(async (proxy, submitter) => {
+      proxy.bendAnswer = ({ method, params }, answer) => {
+        const { to } = (params[0] ?? {}) as { to?: string };
+        if (method === 'eth_estimateGas')
+          return { error: { code: -32_000, message: 'gas required exceeds allowance (100000)' } };
+        return method === 'eth_call' && to === undefined ? { result: '0xb000' } : answer;
+      };
+      await submitter.turn();
+      assert.equal(submitter.status().waitingFor, 'batch_refused');
+    });
+    const { rows } = await pool.query<{ summary: string }>('SELECT summary FROM incidents');
+    assert.match(rows[0]?.summary ?? '', /NotEnoughGas\(\d+, 45056\); the node caps the gas of calls too low/);
+    assert.equal((await pool.query('SELECT FROM operator_requests')).rowCount, 0);
+  });
+
   it('does not need receipts', async () => {
     await bench.publish(pool, 1, 1);
     await throughProxy(async (proxy, submitter) => {
