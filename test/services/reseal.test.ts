@@ -68,14 +68,21 @@ describe('a batch that cannot land', function () {
       return contents.length === count ? contents : undefined;
     });
 
-  /** The last batch, once every trade is in one that is published. */
+  /** The batch that is to land last, once every trade is in one that is published. */
   const sealed = (): Promise<BatchKey> =>
     exchange.until('a sealed batch', async () => {
-      const { rows } = await pool.query<{ batched: number; last: number }>(
-        `SELECT count(*) FILTER (WHERE state <> 'matched')::integer AS batched, max(batch_id)::integer AS last FROM trades`,
+      const { rows } = await pool.query<{
+        batched: number;
+        last: number | null;
+        journal_sequence: string | number | null;
+      }>(
+        `SELECT (SELECT count(*)::integer FROM trades WHERE state <> 'matched') AS batched,
+           (SELECT max(batch_id)::integer FROM trades) AS last,
+           (SELECT journal_sequence FROM pending_batches WHERE batch_id = (SELECT max(batch_id) FROM trades))`,
       );
-      const last = (await waiting()).at(-1);
-      return rows[0]?.batched === trades && rows[0].last === last?.batchId ? last : undefined;
+      const [row] = rows;
+      if (row?.batched !== trades || row.last === null || row.journal_sequence === null) return undefined;
+      return { batchId: row.last, journalSequence: Number(row.journal_sequence) };
     });
 
   async function reseals(): Promise<Extract<Command, { kind: 'resealBatch' }>[]> {

@@ -3,6 +3,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import type pg from 'pg';
 import { privateKeyToAccount } from 'viem/accounts';
 import { deployLocal } from '../../scripts/deploy.ts';
+import { ExchangeError } from '../../src/domain/errors.ts';
 import type { Address } from '../../src/domain/units.ts';
 import { connect, type TallystickClient } from '../../src/sdk/client.ts';
 import { readSettings } from '../../src/services/config.ts';
@@ -69,7 +70,7 @@ export class ResealingExchange {
     const settings = readSettings({
       PORT: `${this.#port}`,
       OPERATIONS_PORT: '0',
-      SEAL_AGE_MS: '4000',
+      SEAL_AGE_MS: '2000',
       LOG_LEVEL: 'fatal',
     });
     const context = await createProcessContext({
@@ -85,7 +86,7 @@ export class ResealingExchange {
     const engineSigner: EngineSigner = {
       ...local,
       signBatch: (message, domain) => {
-        if (this.signerAway) throw new Error('the signer is away');
+        if (this.signerAway) throw new ExchangeError('NOT_READY', 'the signer is away');
         return local.signBatch(message, domain);
       },
     };
@@ -113,12 +114,14 @@ export class ResealingExchange {
     return client;
   }
 
-  /** So many trades, each of a taker of its own, as one batch seals them. */
+  /** So many trades at once, so that one batch seals them; the order that makes them is none that must settle as a whole. */
   async trade(count: number): Promise<void> {
     const { maker, taker } = this.#traders ?? fail();
-    await maker.placeOrder({ market: 'WETH-USDC', side: 'sell', price: '2500', size: `${count / 10}`, postOnly: true });
-    const take = { market: 'WETH-USDC', side: 'buy', price: '2500', size: '0.1', timeInForce: 'ioc' } as const;
-    await Promise.all(Array.from({ length: count }, () => taker.placeOrder(take)));
+    const terms = { market: 'WETH-USDC', price: '2500' } as const;
+    for (let made = 0; made < count; made++)
+      await maker.placeOrder({ ...terms, side: 'sell', size: '0.1', postOnly: true });
+    const { fills } = await taker.placeOrder({ ...terms, side: 'buy', size: `${count / 10}` });
+    if (fills.length !== count) throw new Error(`expected ${count} trades, got ${fills.length}`);
   }
 
   /** Blocks come every second, or only when told. */
@@ -177,6 +180,8 @@ export class ResealingExchange {
     for (;;) {
       const found = await look();
       if (found !== undefined) return found;
+      // Rejects when a part had to stop by itself.
+      await Promise.race([this.#exchange?.done, sleep(0)]);
       if (performance.now() > deadlineMs) throw new Error(`waited too long for ${what}`);
       await sleep(50);
     }
