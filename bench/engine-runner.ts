@@ -137,10 +137,10 @@ class NarratingBook {
 }
 
 /**
- * The full engine as the sequencer drives it: decoded commands go in, with addresses and digests as text (an address is one
- * string for all commands that name it, a digest is fresh), and everything happens that `apply` does: accounts, locks, fees,
- * lanes, expiries, self-trade prevention, what happened noted in the sink, batches sealed as soon as they are full and settled
- * four batches later. Decoding beforehand and making event objects afterwards are timed apart (`rendering`).
+ * The full engine as a replay drives it: records of commands go in, sixteen at a time, and everything happens that `apply` does:
+ * accounts, locks, fees, lanes, expiries, self-trade prevention, what happened noted in the sink, batches sealed as soon as they are
+ * full and settled four batches later. `rendering` goes the way of a leader instead: decoded commands in, with addresses and
+ * digests as text, event objects out.
  *
  * Buyers and sellers are different accounts, 1,000 of each whatever rests, so that prevention is checked on every trade and,
  * as in the oracle, never prevents one.
