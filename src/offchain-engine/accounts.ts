@@ -21,7 +21,7 @@ export type SessionKey = {
 export const SESSION_KEYS_PER_ACCOUNT_MAX = 64;
 
 /**
- * Int32 slots of an account's record of 64 bytes: its first lane (see `Lanes.nextOfAccount`); how many live orders it has;
+ * Int32 slots of an account's record of 64 bytes: its first linked lane (see `Lanes.collectOrders`); how many live orders it has;
  * from `NEAR_BALANCES` on, where the ledger keeps its balances of the first assets (see `Ledger.find`).
  */
 export const FIRST_LANE = 0;

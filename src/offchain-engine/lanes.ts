@@ -28,9 +28,10 @@ const LANES = 65_536;
 /** Float64 slots of a record: its key, account × 65,536 + lane + 1; the highest sequence used. */
 const KEY = 0;
 const SEQUENCE = 1;
-/** Int32 slots: id of the live order, 0 for none; position of the account's next lane, 0 after the last. */
+/** Int32 slots: id of the live order, 0 for none; position of the account's next linked lane, 0 after the last; 1 when linked itself. */
 const ORDER = 4;
 const NEXT_OF_ACCOUNT = 5;
+const LINKED = 6;
 const LANE_SHIFT = 5;
 const LANE_FLOAT_SHIFT = 2;
 const LANE_INT_SHIFT = 3;
@@ -81,20 +82,16 @@ export class Lanes {
     return this.#positions[hash(account, lane) & this.#mask]!;
   }
 
-  /** The account's lane after that one, in no particular order; 0 after the last. Its first is its FIRST_LANE. */
-  nextOfAccount(slot: number): number {
-    return this.#ints[(slot << LANE_INT_SHIFT) | NEXT_OF_ACCOUNT]!;
-  }
-
   /** Position of a record for the lane, which has none. */
-  open(account: number, lane: number, accounts: Accounts): number {
+  open(account: number, lane: number): number {
     const slot = ++this.count;
     this.#reserve(slot + 1);
     this.#floats[(slot << LANE_FLOAT_SHIFT) | KEY] = account * LANES + lane + 1;
     this.#floats[(slot << LANE_FLOAT_SHIFT) | SEQUENCE] = 0;
     this.#ints[(slot << LANE_INT_SHIFT) | ORDER] = 0;
+    // A sweep may have left another lane's record here.
+    this.#ints[(slot << LANE_INT_SHIFT) | LINKED] = 0;
     this.#enter(slot);
-    this.#link(slot, account, accounts);
     return slot;
   }
 
@@ -107,8 +104,39 @@ export class Lanes {
     return this.#ints[(slot << LANE_INT_SHIFT) | ORDER]!;
   }
 
-  setOrder(slot: number, id: number): void {
-    this.#ints[(slot << LANE_INT_SHIFT) | ORDER] = id;
+  /** The account's order `id` takes the lane. */
+  takeBy(slot: number, id: number, account: number, accounts: Accounts): void {
+    const at = slot << LANE_INT_SHIFT;
+    this.#ints[at | ORDER] = id;
+    if (this.#ints[at | LINKED] === 0) this.#link(slot, account, accounts);
+  }
+
+  /** Its order has ended. The lane stays linked until somebody looks for the account's orders. */
+  free(slot: number): void {
+    this.#ints[(slot << LANE_INT_SHIFT) | ORDER] = 0;
+  }
+
+  /**
+   * Adds the ids of the account's live orders, in no particular order. Looks at every lane that an order took since it last looked,
+   * and lets go of the free ones: so it costs no more than placing those orders did.
+   */
+  collectOrders(account: number, accounts: Accounts, ids: number[]): void {
+    const ints = this.#ints;
+    const first = (account << ACCOUNT_INT_SHIFT) | FIRST_LANE;
+    let kept = 0;
+    for (let slot = accounts.ints[first]!; slot !== 0; ) {
+      const at = slot << LANE_INT_SHIFT;
+      const next = ints[at | NEXT_OF_ACCOUNT]!;
+      const id = ints[at | ORDER]!;
+      if (id === 0) ints[at | LINKED] = 0;
+      else {
+        ids.push(id);
+        ints[at | NEXT_OF_ACCOUNT] = kept;
+        kept = slot;
+      }
+      slot = next;
+    }
+    accounts.ints[first] = kept;
   }
 
   /** Whether the order that used the lane last has this digest: eight words of `digests` from `at` on. */
@@ -172,12 +200,15 @@ export class Lanes {
       if (id !== 0) pool.lifeInts[(id << LIFE_INT_SHIFT) | LANE_SLOT] = to;
     }
     this.#enter(to);
-    this.#link(to, laneOfKey(this.#floats[(to << LANE_FLOAT_SHIFT) | KEY]!).account, accounts);
+    this.#ints[(to << LANE_INT_SHIFT) | LINKED] = 0;
+    if (this.order(to) !== 0)
+      this.#link(to, laneOfKey(this.#floats[(to << LANE_FLOAT_SHIFT) | KEY]!).account, accounts);
   }
 
   #link(slot: number, account: number, accounts: Accounts): void {
     const at = (account << ACCOUNT_INT_SHIFT) + FIRST_LANE;
     this.#ints[(slot << LANE_INT_SHIFT) | NEXT_OF_ACCOUNT] = accounts.ints[at]!;
+    this.#ints[(slot << LANE_INT_SHIFT) | LINKED] = 1;
     accounts.ints[at] = slot;
   }
 

@@ -6,7 +6,7 @@ import { lockedFor } from './lock.ts';
 import type { EngineState, MarketBook } from './state.ts';
 
 // As constants of this module they are literals in its machine code: see engine.ts.
-const { ACCOUNT_INT_SHIFT, FIRST_LANE, OPEN_ORDERS } = accountTable;
+const { ACCOUNT_INT_SHIFT, OPEN_ORDERS } = accountTable;
 const {
   ACCOUNT,
 
@@ -37,7 +37,7 @@ const { DONE } = sinkRecords;
 export function linkOrder(state: EngineState, id: number): void {
   const { pool, accounts, lanes } = state;
   const account = pool.ints[(id << INT_SHIFT) | ACCOUNT]!;
-  lanes.setOrder(pool.lifeInts[(id << LIFE_INT_SHIFT) | LANE_SLOT]!, id);
+  lanes.takeBy(pool.lifeInts[(id << LIFE_INT_SHIFT) | LANE_SLOT]!, id, account, accounts);
   accounts.ints[(account << ACCOUNT_INT_SHIFT) | OPEN_ORDERS]!++;
   state.deadlines.insert(id);
 }
@@ -46,7 +46,7 @@ export function linkOrder(state: EngineState, id: number): void {
 export function unlinkOrder(state: EngineState, id: number): void {
   const { pool, accounts, lanes } = state;
   const account = pool.ints[(id << INT_SHIFT) | ACCOUNT]!;
-  lanes.setOrder(pool.lifeInts[(id << LIFE_INT_SHIFT) | LANE_SLOT]!, 0);
+  lanes.free(pool.lifeInts[(id << LIFE_INT_SHIFT) | LANE_SLOT]!);
   accounts.ints[(account << ACCOUNT_INT_SHIFT) | OPEN_ORDERS]!--;
   state.deadlines.remove(id);
 }
@@ -110,14 +110,9 @@ export function leaveBook(state: EngineState, market: MarketBook, id: number): v
 
 /** Ids of the account's live orders that `wanted` selects, oldest first. */
 export function liveOrdersOf(state: EngineState, account: number, wanted: (id: number) => boolean): number[] {
-  const { accounts, lanes } = state;
   const ids: number[] = [];
-  let slot = accounts.ints[(account << ACCOUNT_INT_SHIFT) | FIRST_LANE]!;
-  for (; slot !== 0; slot = lanes.nextOfAccount(slot)) {
-    const id = lanes.order(slot);
-    if (id !== 0 && wanted(id)) ids.push(id);
-  }
-  return byArrival(state, ids);
+  state.lanes.collectOrders(account, state.accounts, ids);
+  return byArrival(state, ids.filter(wanted));
 }
 
 /** Sorts ids by arrival, the one order that does not depend on ids. */

@@ -143,7 +143,7 @@ function admit(state: EngineState, records: CommandRecords, index: number, laneS
 
 function openLane(state: EngineState, account: number, lane: number): number {
   state.lanes.sweepIfDue(oldestSequence(state), state.pool, state.accounts);
-  return state.lanes.open(account, lane, state.accounts);
+  return state.lanes.open(account, lane);
 }
 
 function writeOrder(state: EngineState, records: CommandRecords, index: number, laneSlot: number): number {

@@ -206,14 +206,13 @@ export function readLanes(input: BinaryReader, core: EngineState): number[] {
     const count = input.uint32();
     for (let index = 0; index < count; index++) {
       const lane = input.uint32();
-      const slot = lanes.open(account, lane, core.accounts);
+      const slot = lanes.open(account, lane);
       const sequence = input.number();
       input.digest(digest, 0);
       lanes.use(slot, sequence, digest, 0);
       if (!input.flag()) continue;
       const id = readOrder(input, core, account, lane, digest);
       pool.lifeInts[(id << LIFE_INT_SHIFT) | LANE_SLOT] = slot;
-      lanes.setOrder(slot, id);
       ids.push(id);
     }
   }

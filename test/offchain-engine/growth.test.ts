@@ -4,7 +4,7 @@ import type { Address } from '../../src/domain/units.ts';
 import { Engine } from '../../src/offchain-engine/engine.ts';
 import { RecordTable } from '../../src/offchain-engine/record-table.ts';
 import { decodeSnapshot, encodeSnapshot, stateHash } from '../../src/offchain-engine/snapshot.ts';
-import { BASE, Exchange } from './support/exchange.ts';
+import { BASE, Exchange, LIMITS } from './support/exchange.ts';
 
 describe('tables of records', () => {
   it('keep what is in them while they grow, from an array to pages and on', () => {
@@ -56,5 +56,22 @@ describe('an engine whose tables have grown many times', () => {
       replayed.executeEncoded(encoded.slice(first, first + 512));
     assert.equal(stateHash(replayed), hash);
     assert.equal(stateHash(decodeSnapshot(encodeSnapshot(exchange.engine))), hash);
+  });
+
+  it('still has every order of an account after its lanes were swept', () => {
+    exchange.nowMs += LIMITS.orderAgeMaxMs + 1;
+    // From here on the engine is no longer where its journal leads.
+    exchange.engine.core.lanes.sweepAt = 1;
+    const before = exchange.engine.liveOrders(account(4));
+    exchange.place({ account: account(3), side: 'buy', size: 1, price: 100, lane: 100 });
+    assert.equal(exchange.engine.core.lanes.find(exchange.engine.core.accounts.find(account(3)), 0), 0);
+    assert.deepEqual(exchange.engine.liveOrders(account(4)), before);
+    assert.equal(exchange.engine.liveOrders(account(3)).length, 1);
+    exchange.apply({ kind: 'cancelAllOrders', account: account(3), market: undefined });
+    exchange.place({ account: account(3), side: 'buy', size: 1, price: 100, lane: 0 });
+    assert.deepEqual(
+      exchange.engine.liveOrders(account(3)).map(({ lane }) => lane),
+      [0],
+    );
   });
 });

@@ -19,9 +19,9 @@ describe('lanes', () => {
     const pool = new OrderPool();
     const accounts = new Accounts();
     for (let lane = 0; lane < 500; lane++) {
-      const at = lanes.open(lane % 7, lane, accounts);
+      const at = lanes.open(lane % 7, lane);
       lanes.use(at, lane, wordsOf(lane), 0);
-      lanes.setOrder(at, pool.allocate());
+      lanes.takeBy(at, pool.allocate(), lane % 7, accounts);
       pool.lifeInts[(lanes.order(at) << LIFE_INT_SHIFT) + LANE_SLOT] = at;
     }
     for (let lane = 0; lane < 500; lane++) {
@@ -45,9 +45,9 @@ describe('lanes', () => {
       [2, 20, 0],
       [3, 5, 1],
     ] as const) {
-      const at = lanes.open(account, lane, accounts);
+      const at = lanes.open(account, lane);
       lanes.use(at, sequence, wordsOf(sequence), 0);
-      lanes.setOrder(at, live);
+      if (live !== 0) lanes.takeBy(at, live, account, accounts);
     }
     lanes.sweepIfDue(30, pool, accounts);
     assert.equal(lanes.count, 4);
