@@ -41,7 +41,7 @@ describe('hostile clients', () => {
   });
 
   it('are refused the high-s twin of a valid signature', async () => {
-    const body = await signedOrder(exchange, maker, { lane: lane++, lots: 1 });
+    const body = await signedOrder(exchange, maker, { lane: lane++, lots: 1, ticks: 500_000 });
     const s = BigInt(`0x${body.signature.slice(66, 130)}`);
     const v = body.signature.endsWith('1b') ? '1c' : '1b';
     const twin = `${body.signature.slice(0, 66)}${(GROUP_ORDER - s).toString(16).padStart(64, '0')}${v}`;
