@@ -252,7 +252,11 @@ export async function clearProjections(pool: Pool): Promise<void> {
 
 async function commit(client: PoolClient, from: number, changes: ProjectionChanges): Promise<void> {
   // Whatever a crash of the server loses is replayed from the journal, rows and cursor alike.
-  await client.query('BEGIN; SET LOCAL synchronous_commit = off');
+  // Rows are found one by one, through their keys. A plan made while the tables were small would read them whole in every run, for as
+  // long as it is kept.
+  await client.query(
+    'BEGIN; SET LOCAL synchronous_commit = off; SET LOCAL enable_hashjoin = off; SET LOCAL enable_mergejoin = off',
+  );
   const moved = await client.query({
     name: 'project-cursor',
     text: 'UPDATE projection_cursor SET journal_sequence = $2, chain_event_sequence = $3 WHERE journal_sequence = $1',
