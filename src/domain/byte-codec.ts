@@ -193,6 +193,7 @@ export const variableHex: Codec<Hex> = {
 export const text: Codec<string> = {
   write: (writer, value) => {
     if (!value.isWellFormed()) throw new RangeError('expected well-formed Unicode text');
+    if (value === '') return writer.uint(0);
     const bytes = new TextEncoder().encode(value);
     writer.uint(bytes.length);
     writer.raw(bytes);
@@ -266,14 +267,20 @@ type Fields<T> = { readonly [Name in keyof T]-?: Codec<T[Name]> };
 
 /** An object with exactly these fields, in this order. */
 export function struct<T extends object>(fields: Fields<T>): Codec<T> {
-  const entries = Object.entries(fields as object) as [keyof T, Codec<T[keyof T]>][];
+  const names = Object.keys(fields) as (keyof T)[];
+  const codecs = Object.values(fields) as Codec<T[keyof T]>[];
   return {
+    // By index: every order passes here, and an iterator would leave a few objects for each of its fields.
     write: (writer, value) => {
-      for (const [name, codec] of entries) codec.write(writer, value[name]);
+      for (let index = 0; index < names.length; index++) {
+        (codecs[index] as Codec<T[keyof T]>).write(writer, value[names[index] as keyof T]);
+      }
     },
     read: (reader) => {
       const value: Partial<T> = {};
-      for (const [name, codec] of entries) value[name] = codec.read(reader);
+      for (let index = 0; index < names.length; index++) {
+        value[names[index] as keyof T] = (codecs[index] as Codec<T[keyof T]>).read(reader);
+      }
       return value as T;
     },
   };
