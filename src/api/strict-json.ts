@@ -25,7 +25,15 @@ export function parseStrictJson(body: Uint8Array | string): unknown {
   }
 }
 
-type Frame = { readonly kind: 'object' | 'array'; readonly keys: Set<string>; expectKey: boolean };
+/** Keys are looked through one by one while they are few, as in every message of ours; then they become a set. */
+type Frame = {
+  readonly isObject: boolean;
+  readonly keys: string[];
+  keySet: Set<string> | undefined;
+  expectKey: boolean;
+};
+
+const KEYS_LISTED_MAX = 24;
 
 function scan(text: string): void {
   const frames: Frame[] = [];
@@ -39,7 +47,7 @@ function scan(text: string): void {
         if (frames.length === JSON_DEPTH_MAX)
           throw malformed(`The body is nested deeper than ${JSON_DEPTH_MAX} levels.`);
         const isObject = text.charCodeAt(at) === OPEN_BRACE;
-        frames.push({ kind: isObject ? 'object' : 'array', keys: new Set(), expectKey: isObject });
+        frames.push({ isObject, keys: [], keySet: undefined, expectKey: isObject });
         at++;
         break;
       }
@@ -49,7 +57,7 @@ function scan(text: string): void {
         at++;
         break;
       case COMMA:
-        if (frame !== undefined) frame.expectKey = frame.kind === 'object';
+        if (frame !== undefined) frame.expectKey = frame.isObject;
         at++;
         break;
       case QUOTE: {
@@ -81,9 +89,15 @@ function isNumberStart(code: number): boolean {
 
 /** Refuses a key that was there before, and the one that reaches a prototype. */
 function addKey(frame: Frame, key: string): void {
-  if (frame.keys.has(key)) throw malformed(`The key ${JSON.stringify(key.slice(0, 60))} occurs twice in one object.`);
+  const isKnown = frame.keySet === undefined ? frame.keys.includes(key) : frame.keySet.has(key);
+  if (isKnown) throw malformed(`The key ${JSON.stringify(key.slice(0, 60))} occurs twice in one object.`);
   if (key === '__proto__') throw malformed('The key "__proto__" is not allowed.');
-  frame.keys.add(key);
+  if (frame.keySet !== undefined) {
+    frame.keySet.add(key);
+    return;
+  }
+  frame.keys.push(key);
+  if (frame.keys.length > KEYS_LISTED_MAX) frame.keySet = new Set(frame.keys);
 }
 
 /** Index just behind the closing quote, or the end of the text. */
