@@ -72,6 +72,15 @@ export class MarketCatalogue {
     return (await this.#fresh(FRESH_MS)).listing;
   }
 
+  /** Undefined when what was read last is fresh enough for `peekListing`; else resolves when it has been read again. */
+  refresh(): Promise<unknown> | undefined {
+    return this.#clock() - this.#readAtMs >= FRESH_MS ? this.#fresh(FRESH_MS) : undefined;
+  }
+
+  peekListing(): Listing {
+    return this.#loaded.listing;
+  }
+
   /** By symbol. @throws ProblemError NOT_FOUND */
   async asset(symbol: string): Promise<Asset> {
     return this.#find(

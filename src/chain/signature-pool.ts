@@ -154,12 +154,14 @@ export function createSignaturePool(domain: Eip712Domain, options: SignaturePool
   return {
     domain,
     pending: () => pending,
-    check: async (signed) => {
-      if (closed) throw new ExchangeError('NOT_READY', 'the signature pool is closed');
-      if (pending >= pendingMax)
-        throw new ExchangeError('OVERLOADED', `${pending} signatures wait already; retry later`);
-      const prepared = prepareOrThrow(digester, signed);
-      return prepared.kind === 'checked' ? prepared.checked : enqueue(prepared);
+    check: (signed) => {
+      if (closed) return Promise.reject(new ExchangeError('NOT_READY', 'the signature pool is closed'));
+      if (pending >= pendingMax) {
+        return Promise.reject(new ExchangeError('OVERLOADED', `${pending} signatures wait already; retry later`));
+      }
+      const prepared = prepare(digester, signed);
+      if (prepared instanceof ExchangeError) return Promise.reject(prepared);
+      return prepared.kind === 'checked' ? Promise.resolve(prepared.checked) : enqueue(prepared);
     },
     close: async () => {
       closed = true;
@@ -174,11 +176,11 @@ export function createSignaturePool(domain: Eip712Domain, options: SignaturePool
   };
 }
 
-function prepareOrThrow(digester: Digester, signed: SignedMessage): PreparedCheck {
+function prepare(digester: Digester, signed: SignedMessage): PreparedCheck | ExchangeError {
   try {
     return prepareCheck(digester, signed);
   } catch (cause) {
     const reason = cause instanceof Error ? cause.message : String(cause);
-    throw new ExchangeError('INTERNAL', `the signature could not be checked: ${reason}`, { cause });
+    return new ExchangeError('INTERNAL', `the signature could not be checked: ${reason}`, { cause });
   }
 }

@@ -27,6 +27,15 @@ type UnderWay = {
   readonly settle: (reply: CommandReply) => void;
 };
 
+/** Rejects also when the handler throws before it has promised anything. */
+function replyOf(serve: CommandHandler, command: UserCommand, submitted: SubmitOptions): Promise<CommandReply> {
+  try {
+    return serve(command, submitted);
+  } catch (cause) {
+    return Promise.reject(cause);
+  }
+}
+
 export function createInProcessTransport(options: { onProblem: TransportProblem }): Transport {
   const subscribers = new Set<(frames: readonly AppliedCommand[]) => void>();
   let handler: CommandHandler | undefined;
@@ -59,25 +68,21 @@ export function createInProcessTransport(options: { onProblem: TransportProblem 
     if (isChecking) setTimeout(checkDeadlines, DEADLINE_CHECK_MS);
   }
 
-  async function handle(serve: CommandHandler, command: UserCommand, submitted: SubmitOptions): Promise<CommandReply> {
-    try {
-      return await serve(command, submitted);
-    } catch (cause) {
-      options.onProblem({ message: `the handler of ${command.kind} threw`, cause });
-      return { kind: 'unknown' };
-    }
-  }
-
   return {
     submit(command, submitted) {
       const serve = handler;
       if (serve === undefined || Date.now() > submitted.notAfterMs) return Promise.resolve(NOT_STARTED);
       return new Promise((settle) => {
+        const answer = (reply: CommandReply): void => {
+          underWay.delete(waiting);
+          settle(reply);
+        };
+        const fail = (cause: unknown): void => {
+          options.onProblem({ message: `the handler of ${command.kind} threw`, cause });
+          answer({ kind: 'unknown' });
+        };
         const waiting: UnderWay = {
-          answered: handle(serve, command, submitted).then((reply) => {
-            underWay.delete(waiting);
-            settle(reply);
-          }),
+          answered: replyOf(serve, command, submitted).then(answer, fail),
           answerBeforeMs: submitted.notAfterMs + ANSWER_GRACE_MS,
           settle,
         };

@@ -129,9 +129,8 @@ export class Session {
         return;
       }
       case 'place': {
-        const { op: _op, id: _id, ...body } = message;
-        const { placed, isNew } = await context.desk.place(body, this.#line);
-        this.#ack(id, { isNew, ...placed });
+        const { placed, isNew } = await context.desk.place(message, this.#line);
+        this.#ack(id, { isNew, order: placed.order, fills: placed.fills, receipt: placed.receipt });
         return;
       }
       case 'cancel': {
@@ -236,7 +235,7 @@ export class Session {
   }
 
   #ack(id: MessageId, result: object): void {
-    this.#connection.send({ op: 'ack', ...withId(id), ...result });
+    this.#connection.send(Object.assign(id === undefined ? { op: 'ack' } : { op: 'ack', id }, result));
   }
 }
 

@@ -8,8 +8,10 @@
  */
 
 export type Turn = {
+  /** Every turn before was passed: there is nothing to wait for. */
+  readonly isReached: boolean;
   /** Resolves when every turn before was passed. */
-  readonly reached: Promise<void>;
+  readonly reached: () => Promise<void>;
   /** Lets the next one go; again does no harm. */
   readonly pass: () => void;
 };
@@ -21,23 +23,24 @@ export type PlaceInLine = {
   readonly isClosed: () => boolean;
 };
 
-const AT_ONCE: Turn = { reached: Promise.resolve(), pass: () => undefined };
+const AT_ONCE: Turn = { isReached: true, reached: () => Promise.resolve(), pass: () => undefined };
 
 /** For an order that stands in no line. */
 export const NO_LINE: PlaceInLine = { begin: AT_ONCE, submit: AT_ONCE, isClosed: () => false };
 
 export class PlacementLine {
-  #begun: Promise<void> = Promise.resolve();
-  #submitted: Promise<void> = Promise.resolve();
+  #lastBegin: LineTurn | undefined;
+  #lastSubmit: LineTurn | undefined;
   #isClosed = false;
+  readonly #closed = (): boolean => this.#isClosed;
 
   /** The next place. Whoever takes it passes both turns in the end, also when it fails. */
   take(): PlaceInLine {
-    const begin = turnAfter(this.#begun);
-    const submit = turnAfter(this.#submitted);
-    this.#begun = begin.next;
-    this.#submitted = submit.next;
-    return { begin, submit, isClosed: () => this.#isClosed };
+    const begin = new LineTurn(this.#lastBegin);
+    const submit = new LineTurn(this.#lastSubmit);
+    this.#lastBegin = begin;
+    this.#lastSubmit = submit;
+    return { begin, submit, isClosed: this.#closed };
   }
 
   /** What has not gone to the engine yet never will. */
@@ -46,7 +49,32 @@ export class PlacementLine {
   }
 }
 
-function turnAfter(reached: Promise<void>): Turn & { readonly next: Promise<void> } {
-  const passed = Promise.withResolvers<void>();
-  return { reached, pass: () => passed.resolve(), next: reached.then(() => passed.promise) };
+/** Most turns are reached before anybody asks, so only those who have to wait pay for a promise. */
+class LineTurn implements Turn {
+  isReached: boolean;
+  #isPassed = false;
+  #next: LineTurn | undefined;
+  #waiting: PromiseWithResolvers<void> | undefined;
+
+  constructor(before: LineTurn | undefined) {
+    this.isReached = before === undefined || (before.isReached && before.#isPassed);
+    if (before !== undefined) before.#next = this;
+  }
+
+  reached(): Promise<void> {
+    if (this.isReached) return Promise.resolve();
+    this.#waiting ??= Promise.withResolvers();
+    return this.#waiting.promise;
+  }
+
+  pass(): void {
+    if (this.#isPassed) return;
+    this.#isPassed = true;
+    if (!this.isReached) return;
+    // Those behind may have passed theirs already, when they failed.
+    for (let turn = this.#next; turn !== undefined; turn = turn.#isPassed ? turn.#next : undefined) {
+      turn.isReached = true;
+      turn.#waiting?.resolve();
+    }
+  }
 }

@@ -6,7 +6,8 @@ import { ProblemError } from '../problem.ts';
 /** A second or two at full load, far longer than the projections lag; kept longer, they are most of what a collection has to walk. */
 const PLACEMENTS_KEPT = 4_096;
 
-type Remembered<T> = { readonly content: string; readonly outcome: Promise<T>; isSubmitted: boolean };
+type Outcome<T> = Promise<{ readonly placed: T; readonly isNew: boolean }>;
+type Remembered<T> = { readonly content: string; outcome: Outcome<T> | undefined; isSubmitted: boolean };
 
 export class PlacementMemory<T> {
   readonly #byDigest = new RecentMap<Hash, Remembered<T>>(PLACEMENTS_KEPT);
@@ -15,32 +16,16 @@ export class PlacementMemory<T> {
    * Runs `place` unless the digest is known. What failed is forgotten, so that it can be tried again.
    * @throws ProblemError CONFLICT when the digest is known with other content around it
    */
-  async once(
-    digest: Hash,
-    content: string,
-    place: () => Promise<{ placed: T; isNew: boolean }>,
-  ): Promise<{ placed: T; isNew: boolean }> {
+  once(digest: Hash, content: string, place: () => Outcome<T>): Outcome<T> {
     const known = this.#byDigest.get(digest);
-    if (known !== undefined) {
-      if (known.content !== content) {
-        throw new ProblemError(
-          'CONFLICT',
-          `The order ${digest} was sent before with other options around the same signature.`,
-          {
-            errors: [
-              { pointer: '', code: 'other_content', message: 'Send exactly the same request, or sign a new order.' },
-            ],
-            extensions: { existingOrderId: digest },
-          },
-        );
-      }
-      return { placed: await known.outcome, isNew: false };
-    }
-    const running = place();
-    const remembered: Remembered<T> = { content, outcome: running.then(({ placed }) => placed), isSubmitted: false };
-    // The failure is told to whoever started it; those who joined see it too.
-    remembered.outcome.catch(() => this.#byDigest.delete(digest));
+    if (known !== undefined) return join(known, digest, content);
+    // Known before it runs, so that it can be marked at once.
+    const remembered: Remembered<T> = { content, outcome: undefined, isSubmitted: false };
     this.#byDigest.set(digest, remembered);
+    const running = place();
+    remembered.outcome = running;
+    // The failure is told to whoever started it; those who joined see it too.
+    running.catch(() => this.#byDigest.delete(digest));
     return running;
   }
 
@@ -58,10 +43,32 @@ export class PlacementMemory<T> {
   /** The placement of this digest, done or under way. Never call it for a digest whose own placement waits for the answer. */
   async find(digest: Hash): Promise<T | undefined> {
     try {
-      return await this.#byDigest.get(digest)?.outcome;
+      return (await this.#byDigest.get(digest)?.outcome)?.placed;
     } catch {
       // It was refused or its outcome is unknown: the projections know more than we do.
       return undefined;
     }
   }
+}
+
+async function join<T>(
+  { content: known, outcome }: Remembered<T>,
+  digest: Hash,
+  content: string,
+): Promise<{ readonly placed: T; readonly isNew: boolean }> {
+  if (known !== content) {
+    throw new ProblemError(
+      'CONFLICT',
+      `The order ${digest} was sent before with other options around the same signature.`,
+      {
+        errors: [
+          { pointer: '', code: 'other_content', message: 'Send exactly the same request, or sign a new order.' },
+        ],
+        extensions: { existingOrderId: digest },
+      },
+    );
+  }
+  // Undefined only while `place` has not returned, when nobody else runs.
+  if (outcome === undefined) throw new Error(`the placement of ${digest} waits for itself`);
+  return { placed: (await outcome).placed, isNew: false };
 }

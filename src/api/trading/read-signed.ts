@@ -22,18 +22,18 @@ export type ReadOrder = {
   readonly listed: ListedMarket;
 };
 
-/** @throws ProblemError VALIDATION_FAILED naming every field at fault */
-export async function readOrder(body: PlaceOrderBody, catalogue: MarketCatalogue): Promise<ReadOrder> {
-  const read = await tryReadOrder(body, catalogue);
+/** With the listing as the catalogue read it last: see `refresh`. @throws ProblemError VALIDATION_FAILED naming every field at fault */
+export function readOrder(body: PlaceOrderBody, catalogue: MarketCatalogue): ReadOrder {
+  const read = tryReadOrder(body, catalogue);
   if (read.order === undefined) throw validationFailed(read.errors);
   return read.order;
 }
 
 /** As `readOrder`, with the faults as a value; `message` is there as soon as the fields can be hashed. */
-export async function tryReadOrder(
+export function tryReadOrder(
   body: PlaceOrderBody,
   catalogue: MarketCatalogue,
-): Promise<{ message: OrderMessage | undefined; order: ReadOrder | undefined; errors: FieldError[] }> {
+): { message: OrderMessage | undefined; order: ReadOrder | undefined; errors: FieldError[] } {
   const parsed = parseOrder(body.order);
   if (parsed.kind === 'invalid') {
     return {
@@ -43,7 +43,7 @@ export async function tryReadOrder(
     };
   }
   const { message } = parsed;
-  const listing = await catalogue.listing();
+  const listing = catalogue.peekListing();
   const derived = deriveOrder(message, listing);
   const pair = listing.pairOf(message.baseToken, message.quoteToken);
   const listed = pair === undefined ? undefined : catalogue.peekMarket(pair.market.index);

@@ -33,7 +33,8 @@ const SEQUENCE_AHEAD_MAX_MS = 60_000;
 
 export async function validateOrder(body: Static<typeof PlaceOrderBody>, context: ApiContext) {
   const { catalogue, digester, dependencies } = context;
-  const { message, order, errors } = await tryReadOrder(body, catalogue);
+  await catalogue.refresh();
+  const { message, order, errors } = tryReadOrder(body, catalogue);
   const problems: FieldError[] = [...errors];
   const checked =
     message === undefined

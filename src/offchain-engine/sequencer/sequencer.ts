@@ -208,9 +208,10 @@ export class Sequencer<Engine extends LeadingEngine> {
     await this.stopped;
   }
 
-  async #enqueue(command: Command, notAfterMs: number | undefined): Promise<SequencerReply> {
-    const encoded = encodeCommand(command);
+  #enqueue(command: Command, notAfterMs: number | undefined): Promise<SequencerReply> {
+    // What cannot be encoded throws in here, and so rejects.
     return new Promise((resolve) => {
+      const encoded = encodeCommand(command);
       const accepted =
         this.#state === 'running' && this.#queue.offer({ command, encoded, notAfterMs, settle: resolve });
       if (accepted) this.#wake();
