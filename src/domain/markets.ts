@@ -111,8 +111,21 @@ export function formatAmount(amount: number | bigint, asset: Asset): string {
   return unitsToDecimal(BigInt(amount) * asset.quantumUnits, asset.decimals);
 }
 
+type TickScale = { readonly numerator: bigint; readonly decimals: number };
+
+/** Found once per listing: each price that is shown needs it. */
+const tickScales = new WeakMap<Market, { readonly base: Asset; readonly quote: Asset; readonly scale: TickScale }>();
+
 /** One tick in quote tokens per base token, as numerator × 10^-decimals. */
-function tickScale(market: Market, base: Asset, quote: Asset): { numerator: bigint; decimals: number } {
+function tickScale(market: Market, base: Asset, quote: Asset): TickScale {
+  const known = tickScales.get(market);
+  if (known !== undefined && known.base === base && known.quote === quote) return known.scale;
+  const scale = findTickScale(market, base, quote);
+  tickScales.set(market, { base, quote, scale });
+  return scale;
+}
+
+function findTickScale(market: Market, base: Asset, quote: Asset): TickScale {
   const quoteUnitsPerTick = BigInt(market.tickQuanta) * quote.quantumUnits * 10n ** BigInt(base.decimals);
   const denominator = BigInt(market.lotQuanta) * base.quantumUnits * 10n ** BigInt(quote.decimals);
   for (let decimals = 0; decimals <= 36; decimals++) {

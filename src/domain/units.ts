@@ -91,6 +91,7 @@ export function unitsToQuanta(
 
 /** Decimal string of `units` × 10^-decimals without trailing zeros ("1.5", "0", "1000"); exact. */
 export function unitsToDecimal(units: bigint, decimals: number): string {
+  if (units === 0n) return '0';
   const negative = units < 0n;
   const digits = (negative ? -units : units).toString().padStart(decimals + 1, '0');
   const whole = digits.slice(0, digits.length - decimals);
