@@ -4,34 +4,38 @@
  */
 import { readdirSync, readFileSync } from 'node:fs';
 
-/** Microseconds by part: "client", "server: MainThread", "PostgreSQL: journal", … */
-export type ProcessorTime = ReadonlyMap<string, number>;
+/** Microseconds by process or thread, with the part it belongs to: "client", "server: MainThread", "PostgreSQL: connections", … */
+export type ProcessorTime = ReadonlyMap<string, { readonly part: string; readonly us: number }>;
 
 export type Watched = { readonly clientPid: number; readonly serverPid: number; readonly postmasterPid: number };
 
 export function readProcessorTime({ clientPid, serverPid, postmasterPid }: Watched): ProcessorTime {
-  const time = new Map<string, number>();
-  const add = (part: string, us: number): void => void time.set(part, (time.get(part) ?? 0) + us);
-  for (const thread of threadsOf(clientPid)) add('client', thread.us);
-  for (const thread of threadsOf(serverPid)) add(`server: ${thread.name}`, thread.us);
-  for (const pid of childrenOf(postmasterPid)) {
-    for (const thread of threadsOf(pid)) add(`PostgreSQL: ${titleOf(pid)}`, thread.us);
-  }
+  const time = new Map<string, { part: string; us: number }>();
+  const add = (pid: number, part: (thread: string) => string): void => {
+    for (const { id, name, us } of threadsOf(pid)) time.set(`${pid}/${id}`, { part: part(name), us });
+  };
+  add(clientPid, () => 'client');
+  add(serverPid, (thread) => `server: ${thread}`);
+  for (const pid of childrenOf(postmasterPid)) add(pid, () => `PostgreSQL: ${titleOf(pid)}`);
   return time;
 }
 
 /** Microseconds per order spent between two readings, the largest first; parts below a tenth of a microsecond are left out. */
 export function perOrder(before: ProcessorTime, after: ProcessorTime, orders: number): Record<string, number> {
-  const parts = [...after].map(([part, us]): [string, number] => [part, (us - (before.get(part) ?? 0)) / orders]);
-  const spent = parts.filter(([, us]) => us >= 0.1).sort((a, b) => b[1] - a[1]);
+  // Thread by thread: a connection that was closed in between takes nothing away from the others.
+  const sums = new Map<string, number>();
+  for (const [thread, { part, us }] of after) {
+    sums.set(part, (sums.get(part) ?? 0) + (us - (before.get(thread)?.us ?? 0)) / orders);
+  }
+  const spent = [...sums].filter(([, us]) => us >= 0.1).sort((a, b) => b[1] - a[1]);
   return Object.fromEntries(spent.map(([part, us]) => [part, Math.round(us * 10) / 10]));
 }
 
-function threadsOf(pid: number): { name: string; us: number }[] {
+function threadsOf(pid: number): { id: string; name: string; us: number }[] {
   return entries(`/proc/${pid}/task`).flatMap((thread) => {
     const name = read(`/proc/${pid}/task/${thread}/comm`);
     const ns = read(`/proc/${pid}/task/${thread}/schedstat`)?.split(' ')[0];
-    return name === undefined || ns === undefined ? [] : [{ name: name.trim(), us: Number(ns) / 1_000 }];
+    return name === undefined || ns === undefined ? [] : [{ id: thread, name: name.trim(), us: Number(ns) / 1_000 }];
   });
 }
 
