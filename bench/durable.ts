@@ -13,6 +13,7 @@
  * recovery alone allows, measured in the same run: that is the ceiling of any such exchange.
  */
 import { type ChildProcess, fork } from 'node:child_process';
+import { readFileSync } from 'node:fs';
 import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -181,13 +182,21 @@ async function recoveryCeiling(from: readonly Trader[]): Promise<{ oneCore: numb
 
 function startServer(): Promise<{ child: ChildProcess; url: string }> {
   const program = fileURLToPath(new URL('durable/server.ts', import.meta.url));
-  const execArgv =
+  const profiling =
     values.profile === undefined ? [] : ['--cpu-prof', '--cpu-prof-interval=500', `--cpu-prof-dir=${values.profile}`];
+  const execArgv = [...serviceFlags(), ...profiling];
   const child = fork(program, [postgres.url, String(startedMs), String(TRADERS)], { execArgv });
   return new Promise((resolve, reject) => {
     child.once('message', (message) => resolve({ child, url: (message as { url: string }).url }));
     child.once('exit', (code) => reject(new Error(`the server ended with ${code} before it was ready`)));
   });
+}
+
+/** What Node is started with in production: the flags of `npm start`. */
+function serviceFlags(): string[] {
+  const manifest = readFileSync(new URL('../package.json', import.meta.url), 'utf8');
+  const { scripts } = JSON.parse(manifest) as { scripts: { start: string } };
+  return scripts.start.split(' ').filter((part) => part.startsWith('--'));
 }
 
 function longestTask(child: ChildProcess): Promise<number> {
