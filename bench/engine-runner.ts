@@ -139,7 +139,7 @@ class NarratingBook {
 /**
  * The full engine as a replay drives it: records of commands go in, sixteen at a time, and everything happens that `apply` does:
  * accounts, locks, fees, lanes, expiries, self-trade prevention, what happened noted in the sink, batches sealed as soon as they are
- * full and settled four batches later. `rendering` goes the way of a leader instead: decoded commands in, with addresses and
+ * full and settled four batches later. Decoding rows into records is not in it. `rendering` goes the way of a leader instead: decoded commands in, with addresses and
  * digests as text, event objects out.
  *
  * Buyers and sellers are different accounts, 1,000 of each whatever rests, so that prevention is checked on every trade and,
@@ -191,6 +191,8 @@ export class EngineRunner implements Runner {
         engine.executeRecords(this.#records, first - this.#prepared, end - this.#prepared);
       }
       if (trades.count >= BATCH_TRADES_MAX) this.#settleBatches(end - 1);
+      // A sequencer asks with every row.
+      if (engine.nextDeadlineMs === 0) throw new Error('a tick is due at the beginning of time');
     }
   }
 
@@ -235,7 +237,7 @@ export class EngineRunner implements Runner {
     ints[at + ORDER_MAX_FEE_PPM] = 1_000;
     floats[floatAt + ORDER_SIZE] = sizes[index]!;
     floats[floatAt + ORDER_PRICE] = prices[index]!;
-    floats[floatAt + ORDER_EXPIRY] = START_MS / 1000 + 86_400;
+    floats[floatAt + ORDER_EXPIRY] = expiryOf(id);
     signers[record] = '';
     for (let word = 0; word < DIGEST_WORDS; word++) ints[at + ORDER_DIGEST + word] = Math.imul(id + word, 0x9e3779b1);
   }
@@ -259,7 +261,7 @@ export class EngineRunner implements Runner {
       postOnly: false,
       lane: key.lane,
       orderSequence: key.orderSequence,
-      expiry: START_MS / 1000 + 86_400,
+      expiry: expiryOf(id),
       maxFeePpm: 1_000,
       signer: account,
       digest: digestOf(id),
@@ -354,6 +356,11 @@ export class EngineRunner implements Runner {
         });
     }
   }
+}
+
+/** Spread over an hour, a day from the start. */
+function expiryOf(id: number): number {
+  return START_MS / 1000 + 86_400 + (id % 3_600);
 }
 
 const SIGNATURE: Hash = `0x${'5'.repeat(64)}`;

@@ -9,8 +9,9 @@
  * A flow is timed in pieces of 200 operations, each the best of the rounds, and their sum counts: on a machine that does
  * other things too, all three are then measured while nobody interrupted them. What each is handed (records as decoding a
  * journal row gives them, the other's order objects) is made between the pieces. Latencies come from a pass of their own that times each
- * operation, the clock's own cost included (`clockNs`); what interrupts that pass is in its p99.9. `apply` takes command
- * objects and makes event objects of what happened; that is `withEvents`. Decoding is part of bench:recovery. Growth compares flows of one shape, 1,000 and 1,000,000 orders resting on
+ * operation, the clock's own cost included (`clockNs`); what interrupts that pass is in its p99.9. The engine is timed
+ * on records, as a replay applies them; decoding rows is part of bench:recovery. A leader takes command objects and makes event
+ * objects of what happened: that is `withEvents`. Growth compares flows of one shape, 1,000 and 1,000,000 orders resting on
  * the same price levels with the same 2,000 accounts. With --json the last line is one JSON object.
  */
 import { PerformanceObserver } from 'node:perf_hooks';

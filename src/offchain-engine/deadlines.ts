@@ -11,9 +11,8 @@ const { DUE, DUE_AT, LIFE_FLOAT_SHIFT, LIFE_INT_SHIFT } = orders;
 
 const BUCKETS = 65_536;
 const BUCKET_SECONDS = 64;
+/** A bucket that has been larger gives its memory back when it is empty: there are 65,536 of them. */
 const FIRST_ENTRIES = 16;
-/** An empty bucket with room for more gives it back. */
-const KEPT_ENTRIES = 1_024;
 
 /** Ids in no particular order: one that leaves gives its entry to the last. An order knows its entry (`DUE_AT`). */
 class Bucket {
@@ -83,7 +82,7 @@ export class Deadlines {
     }
     if (bucket.count === 0) {
       this.#bits.delete(number);
-      if (bucket.ids.length > KEPT_ENTRIES) this.#buckets[number] = undefined;
+      if (bucket.ids.length > FIRST_ENTRIES) this.#buckets[number] = undefined;
     }
     if (due <= this.#notBefore) this.#stale = true;
   }
@@ -132,7 +131,8 @@ export class Deadlines {
     let first = Number.POSITIVE_INFINITY;
     const { lifeFloats } = this.#pool;
     const { ids, count } = this.#buckets[bucket & (BUCKETS - 1)]!;
-    for (let index = 0; index < count; index++)
+    // Nothing is due before `notBefore`: one that is due then is a first, and many may share a second.
+    for (let index = 0; index < count && first > notBefore; index++)
       first = Math.min(first, lifeFloats[(ids[index]! << LIFE_FLOAT_SHIFT) | DUE]!);
     return first;
   }

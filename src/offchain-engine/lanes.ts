@@ -38,6 +38,9 @@ const LANE_INT_SHIFT = 3;
 const DIGEST_SHIFT = 5;
 const DIGEST_INT_SHIFT = 3;
 
+/** Records entered into a table that has grown, per lane that is opened. */
+const ENTERED_PER_OPEN = 64;
+
 /** Records that `sorted` looks at in one step, less one. */
 const STEP_MASK = 0x3fff;
 
@@ -47,6 +50,10 @@ export class Lanes {
   /** Position of a record by hash, 0 where there is none; at most half full. Record 0 is never used. */
   #positions: Int32Array;
   #mask: number;
+  /** The table before the last growth, while records are still entered into the present one, a few with each lane that is opened. */
+  #before: Int32Array | undefined;
+  /** Records up to here are in the present table; all of them when there is none before it. */
+  #entered = 0;
   #table: RecordTable;
   #floats: Float64Array;
   #ints: Int32Array;
@@ -68,10 +75,16 @@ export class Lanes {
   /** Position of the lane's record; 0 when it has none. */
   find(account: number, lane: number): number {
     const key = account * LANES + lane + 1;
-    const mask = this.#mask;
-    let at = hash(account, lane) & mask;
+    const hashed = hash(account, lane);
+    const slot = this.#probe(this.#positions, this.#mask, hashed, key);
+    if (slot !== 0 || this.#before === undefined) return slot;
+    return this.#probe(this.#before, this.#before.length - 1, hashed, key);
+  }
+
+  #probe(positions: Int32Array, mask: number, hashed: number, key: number): number {
+    let at = hashed & mask;
     for (;;) {
-      const slot = this.#positions[at]!;
+      const slot = positions[at]!;
       if (slot === 0 || this.#floats[(slot << LANE_FLOAT_SHIFT) | KEY] === key) return slot;
       at = (at + 1) & mask;
     }
@@ -92,6 +105,7 @@ export class Lanes {
     // A sweep may have left another lane's record here.
     this.#ints[(slot << LANE_INT_SHIFT) | LINKED] = 0;
     this.#enter(slot);
+    if (this.#before !== undefined) this.#enterMore();
     return slot;
   }
 
@@ -154,6 +168,7 @@ export class Lanes {
   sweepIfDue(oldestSequence: number, pool: OrderPool, accounts: Accounts): void {
     if (this.count < this.sweepAt) return;
     const before = this.count;
+    this.#before = undefined;
     this.#positions.fill(0);
     this.count = 0;
     for (let account = 0; account < accounts.count; account++)
@@ -225,9 +240,19 @@ export class Lanes {
     this.#floats = this.#table.floats;
     this.#ints = this.#table.ints;
     this.#digests = this.#digestTable.ints;
+    this.#before = this.#positions;
+    this.#entered = 0;
     this.#positions = new Int32Array(this.#table.capacity * 2);
     this.#mask = this.#positions.length - 1;
-    for (let slot = 1; slot < this.count; slot++) this.#enter(slot);
+  }
+
+  /** Long before the next growth all are entered: that many lanes are opened until then, each entering several. */
+  #enterMore(): void {
+    const end = Math.min(this.#entered + ENTERED_PER_OPEN, (this.#before as Int32Array).length >> 1);
+    // The one with which the table grew, and those after it, were entered when they were opened.
+    for (let slot = this.#entered + 1; slot < end; slot++) this.#enter(slot);
+    this.#entered = end - 1;
+    if (end === (this.#before as Int32Array).length >> 1) this.#before = undefined;
   }
 }
 

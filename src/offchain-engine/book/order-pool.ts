@@ -218,10 +218,11 @@ export class OrderPool {
   }
 
   #grow(): void {
-    this.#capacity *= 2;
-    this.#queue.reserve(this.#capacity);
-    this.#life.reserve(this.#capacity);
-    this.#terms.reserve(this.#capacity);
+    const capacity = this.#capacity * 2;
+    this.#queue.reserve(capacity);
+    this.#life.reserve(capacity);
+    this.#terms.reserve(capacity);
+    this.#capacity = capacity;
     this.ints = this.#queue.ints;
     this.floats = this.#queue.floats;
     this.lifeInts = this.#life.ints;
