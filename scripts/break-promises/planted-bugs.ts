@@ -64,13 +64,13 @@ export const PLANTED_BUGS: readonly PlantedBug[] = [
     promise: 'P2',
     what: 'the engine goes on matching what was cancelled on chain',
     file: 'src/offchain-engine/chain-facts.ts',
-    text: '(id) => termFloats[(id << TERM_FLOAT_SHIFT) + ORDER_SEQUENCE]! < beforeSequence,',
-    replacement: '(id) => termFloats[(id << TERM_FLOAT_SHIFT) + ORDER_SEQUENCE]! < 0,',
+    text: '(id) => termFloats[(id << TERM_FLOAT_SHIFT) | ORDER_SEQUENCE]! < beforeSequence,',
+    replacement: '(id) => termFloats[(id << TERM_FLOAT_SHIFT) | ORDER_SEQUENCE]! < 0,',
   },
   {
     promise: 'P2',
     what: 'the engine takes expired orders',
-    file: 'src/offchain-engine/order-entry.ts',
+    file: 'src/offchain-engine/order-checks.ts',
     text: 'if (!(expiry * 1000 > state.nowMs)) return REJECT.expired;',
     replacement: 'if (!(expiry > 0)) return REJECT.expired;',
   },
@@ -248,13 +248,13 @@ export const PLANTED_BUGS: readonly PlantedBug[] = [
     what: 'the youngest order of a price is matched first',
     file: 'src/offchain-engine/book/book.ts',
     text: `      const tail = links[level + TAIL]!;
-      ints[at + PREVIOUS] = tail;
-      ints[(tail << INT_SHIFT) + NEXT] = id;
+      ints[at | PREVIOUS] = tail;
+      ints[(tail << INT_SHIFT) | NEXT] = id;
       links[level + TAIL] = id;`,
     replacement: `      const head = links[level]!;
-      ints[at + PREVIOUS] = 0;
-      ints[at + NEXT] = head;
-      ints[(head << INT_SHIFT) + PREVIOUS] = id;
+      ints[at | PREVIOUS] = 0;
+      ints[at | NEXT] = head;
+      ints[(head << INT_SHIFT) | PREVIOUS] = id;
       links[level] = id;`,
   },
   {

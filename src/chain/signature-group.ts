@@ -3,6 +3,8 @@ import type { Address } from '../domain/units.ts';
 import type { SignatureParts } from './compact-signature.ts';
 import { bytesToHex } from './hex.ts';
 
+/** Message that ends a worker. */
+export const END_WORKER = 'end';
 /** Digest, r and s, recovery bit. */
 export const REQUEST_BYTES = 32 + 64 + 1;
 export const ADDRESS_BYTES = 20;

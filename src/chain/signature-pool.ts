@@ -18,7 +18,7 @@ import {
   type SignedMessage,
 } from './check-signature.ts';
 import { createDigester, type Digester } from './digests.ts';
-import { packGroup, signerAt } from './signature-group.ts';
+import { END_WORKER, packGroup, signerAt } from './signature-group.ts';
 
 const GROUP_MAX = 64;
 /** A worker that is at work is given its next group ahead only when that is so large; else it gathers until the worker is done. */
@@ -171,9 +171,19 @@ export function createSignaturePool(domain: Eip712Domain, options: SignaturePool
         pending -= 1;
         request.reject(error);
       }
-      await Promise.all(members.map((member) => member.worker.terminate()));
+      for (const member of members) failAll(member, error);
+      await Promise.all(members.map(({ worker }) => endWorker(worker)));
     },
   };
+}
+
+/** Asks it to end after the group it is at: a thread that is terminated inside native code takes the process with it. */
+async function endWorker(worker: Worker): Promise<void> {
+  if (worker.threadId === -1) return;
+  const exited = new Promise((resolve) => worker.once('exit', resolve));
+  worker.ref();
+  worker.postMessage(END_WORKER);
+  await exited;
 }
 
 function prepare(digester: Digester, signed: SignedMessage): PreparedCheck | ExchangeError {

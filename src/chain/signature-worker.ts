@@ -7,12 +7,16 @@
 import { parentPort } from 'node:worker_threads';
 import { writeHex } from './hex.ts';
 import { recoverAddress } from './recover.ts';
-import { ADDRESS_BYTES, REQUEST_BYTES } from './signature-group.ts';
+import { ADDRESS_BYTES, END_WORKER, REQUEST_BYTES } from './signature-group.ts';
 
 if (parentPort === null) throw new Error('the signature worker runs as a worker thread only');
 const port = parentPort;
 
-port.on('message', (group: Uint8Array) => {
+port.on('message', (group: Uint8Array | typeof END_WORKER) => {
+  if (group === END_WORKER) {
+    port.close();
+    return;
+  }
   const count = group.length / REQUEST_BYTES;
   const signers = new Uint8Array(count * ADDRESS_BYTES);
   for (let index = 0; index < count; index++) {
