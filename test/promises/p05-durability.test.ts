@@ -109,7 +109,7 @@ describe('P5 Durability', () => {
       );
     };
     const fromSnapshot = await recover();
-    await pool.query('TRUNCATE snapshots');
+    await pool.query('TRUNCATE snapshots CASCADE');
     assert.equal(await recover(), fromSnapshot);
   });
 

@@ -95,7 +95,7 @@ describe('P6 Determinism', () => {
     };
     const inFlight = leader.engine.batchesInFlight().map(unsignedContent);
     for (const snapshots of ['with snapshots', 'without'] as const) {
-      if (snapshots === 'without') await pool.query('TRUNCATE snapshots');
+      if (snapshots === 'without') await pool.query('TRUNCATE snapshots CASCADE');
       const recovered = await recover();
       assert.equal(ENGINE_FORM.stateHash(recovered), expected.stateHash, snapshots);
       assert.deepEqual(recovered.batchesInFlight().map(unsignedContent), inFlight, snapshots);

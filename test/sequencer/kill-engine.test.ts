@@ -71,7 +71,7 @@ describe('an engine process that is killed', function () {
   }
 
   async function stateHashOf(snapshots: 'with snapshots' | 'without'): Promise<string> {
-    if (snapshots === 'without') await pool.query('TRUNCATE snapshots');
+    if (snapshots === 'without') await pool.query('TRUNCATE snapshots CASCADE');
     const replica = await Replica.recover({
       journal: new PostgresJournalReader(pool),
       snapshots: new PostgresSnapshots({ pool }),

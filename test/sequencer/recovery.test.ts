@@ -65,7 +65,7 @@ describe('recovery of the engine', () => {
     const { replica } = await recover();
     assert.equal(replica.engine.kinds.length, 62 - newest, 'it replayed only what follows the snapshot');
     assert.equal(RECORDING_FORM.stateHash(replica.engine), stateHash);
-    await pool.query('TRUNCATE snapshots');
+    await pool.query('TRUNCATE snapshots CASCADE');
     const { replica: replayed } = await recover();
     assert.equal(replayed.engine.kinds.length, 62);
     assert.equal(RECORDING_FORM.stateHash(replayed.engine), stateHash);

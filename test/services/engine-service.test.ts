@@ -66,7 +66,7 @@ describe('the engine service', () => {
     await second.stop();
 
     // As after a failover to a replica that was behind: the rows since are gone, and no snapshot tells of them.
-    await pool.query('TRUNCATE snapshots');
+    await pool.query('TRUNCATE snapshots CASCADE');
     await pool.query('DELETE FROM journal WHERE last_sequence >= $1', [last]);
     await assert.rejects(start(), { code: 'JOURNAL_CORRUPT' });
   });

@@ -52,6 +52,6 @@ export async function lead(
 
 /** Empties journal and leadership, as after the migrations. */
 export async function resetJournal(pool: pg.Pool): Promise<void> {
-  await pool.query('TRUNCATE journal, snapshots');
+  await pool.query('TRUNCATE journal, snapshots CASCADE');
   await pool.query(`UPDATE leader SET epoch = 0, owner = '', lease_until = 'epoch'`);
 }

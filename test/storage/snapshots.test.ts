@@ -1,4 +1,5 @@
 import assert from 'node:assert/strict';
+import { randomBytes } from 'node:crypto';
 import type pg from 'pg';
 import type { JournalSequence } from '../../src/domain/units.ts';
 import type { Snapshot } from '../../src/offchain-engine/sequencer/ports.ts';
@@ -39,6 +40,22 @@ describe('stored snapshots', () => {
     assert.deepEqual(await all(snapshots), []);
     for (const sequence of [10, 20, 30, 40, 50]) await snapshots.save(snapshotAt(sequence));
     assert.deepEqual(await all(snapshots), [50, 40, 30].map(snapshotAt));
+  });
+
+  it('come back whole when they are written in many pieces, also when a smaller one takes their place', async () => {
+    const snapshots = new PostgresSnapshots({ pool, kept: 2 });
+    const pieces = randomBytes(3 * 2 ** 18 + 1);
+    const large = { ...snapshotAt(10), body: new Uint8Array(pieces) };
+    const even = { ...snapshotAt(20), body: new Uint8Array(pieces.subarray(0, 2 * 2 ** 18)) };
+    await snapshots.save(large);
+    await snapshots.save(even);
+    assert.deepEqual(await all(snapshots), [even, large]);
+    await snapshots.save(snapshotAt(20));
+    assert.deepEqual(await all(snapshots), [snapshotAt(20), large]);
+    await snapshots.save(snapshotAt(30));
+    await snapshots.save(snapshotAt(40));
+    const { rows } = await pool.query('SELECT count(*)::int AS parts FROM snapshot_parts');
+    assert.equal(rows[0].parts, 0);
   });
 
   it('replace one of the same sequence: a successor may repeat it', async () => {
