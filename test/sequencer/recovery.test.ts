@@ -205,12 +205,9 @@ describe('recovery of the engine', () => {
     await journalWithSnapshots(40);
     const { replica } = await recover();
     const led = await leader({ snapshotEveryCommands: 1 });
-    // The first is due at once, but the memory for it has to be there: it is of a later row.
-    const taken = async (): Promise<boolean> =>
-      (await snapshotSequences()).some((sequence) => sequence > replica.position.lastSequence);
-    for (let order = 41; order < 141 && !(await taken()); order++) await led.sequencer.submit(place(order), soon());
+    await led.sequencer.submit(place(41), soon());
     await led.sequencer.stop();
-    assert.ok(await taken());
+    assert.ok((await snapshotSequences()).some((sequence) => sequence > replica.position.lastSequence));
     await compareWithSnapshot(
       {
         journal: new PostgresJournalReader(pool),

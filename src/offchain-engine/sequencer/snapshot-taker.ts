@@ -27,25 +27,25 @@ export class SnapshotTaker<Engine extends SequencedEngine = SequencedEngine> {
   readonly #options: SnapshotTakerOptions<Engine>;
   #lastSequence: number;
   #writing: Promise<void> | undefined;
-  /** Whether the memory for the copies is there. */
-  #ready = false;
+  #madeReady = false;
 
   constructor(options: SnapshotTakerOptions<Engine>) {
     this.#options = options;
     this.#lastSequence = options.engine.lastSequence;
   }
 
-  /** Called when the engine stands exactly at the end of `row`. */
+  /** Called when the engine stands exactly at the end of `row`. Which rows are taken depends on their commands alone, on no clock. */
   offer(row: JournalRow): void {
-    const due = row.lastSequence - this.#lastSequence >= this.#options.everyCommands;
-    if (!due || this.#writing !== undefined) return;
-    const { engine, form, onProblem } = this.#options;
-    if (!this.#ready) {
-      this.#makeReady();
-      return;
-    }
-    this.#ready = false;
+    if (this.#writing !== undefined) return;
+    const commands = row.lastSequence - this.#lastSequence;
+    if (commands >= this.#options.everyCommands) this.#take(row);
+    else if (commands >= this.#options.everyCommands / 2) this.#makeReady();
+  }
+
+  #take(row: JournalRow): void {
     this.#lastSequence = row.lastSequence;
+    this.#madeReady = false;
+    const { engine, form, onProblem } = this.#options;
     this.#writing = this.#save(row, form.encodeInSteps(engine))
       // A missing snapshot costs time at the next recovery, nothing else.
       .catch((cause: unknown) =>
@@ -56,17 +56,14 @@ export class SnapshotTaker<Engine extends SequencedEngine = SequencedEngine> {
       });
   }
 
-  /** The next row is then the one whose state is fixed. */
+  /** Once between two snapshots: the memory for the copies is there by the next. */
   #makeReady(): void {
+    if (this.#madeReady) return;
+    this.#madeReady = true;
     const { engine, form, onProblem } = this.#options;
-    this.#writing = finish(form.makeReady(engine))
-      .then(() => {
-        this.#ready = true;
-      })
-      .catch((cause: unknown) => onProblem({ message: 'there was no memory for a snapshot', cause }))
-      .finally(() => {
-        this.#writing = undefined;
-      });
+    finish(form.makeReady(engine)).catch((cause: unknown) =>
+      onProblem({ message: 'there was no memory for the next snapshot', cause }),
+    );
   }
 
   async #save(row: JournalRow, encoding: Iterator<undefined, Uint8Array, undefined>): Promise<void> {
