@@ -137,6 +137,6 @@ describe('tallystick, used wrongly and without an exchange', function () {
     const proposed = spawnSync('bash', ['-s'], {
       input: `${stdout}\nCOMP_WORDS=(tallystick operator res); COMP_CWORD=2; _tallystick; echo "\${COMPREPLY[@]}"`,
     });
-    assert.equal(proposed.stdout.toString().trim(), 'resume-withdrawals');
+    assert.equal(proposed.stdout.toString().trim(), 'resume-withdrawals reseal-batch');
   });
 });

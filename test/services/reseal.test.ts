@@ -106,7 +106,7 @@ describe('a batch that cannot land', function () {
   async function gasOf(key: BatchKey): Promise<number> {
     const data = encodeSettle(await readBatchToSettle(pool, key));
     const from = mnemonicToAccount(LOCAL_MNEMONIC, { addressIndex: LOCAL_ACCOUNTS.submitter }).address;
-    return Number(await exchange.rpc('eth_estimateGas', { from, to: exchange.vault, data }));
+    return Number(await exchange.rpc('eth_estimateGas', { from, to: exchange.vault, data }, 'latest'));
   }
 
   const operator = (...args: readonly string[]) =>
