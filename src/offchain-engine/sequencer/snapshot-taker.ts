@@ -34,7 +34,7 @@ export class SnapshotTaker<Engine extends SequencedEngine = SequencedEngine> {
     this.#lastSequence = options.engine.lastSequence;
   }
 
-  /** Called when the engine stands exactly at the end of `row`. Which rows are taken depends on their commands alone, on no clock. */
+  /** Called when the engine stands exactly at the end of `row`. Whether the memory for it is there yet does not decide on a row. */
   offer(row: JournalRow): void {
     if (this.#writing !== undefined) return;
     const commands = row.lastSequence - this.#lastSequence;
