@@ -71,7 +71,7 @@ try {
   let body: Uint8Array = new Uint8Array();
   let longestStepMs = Number.POSITIVE_INFINITY;
   for (let round = 0; round < PAUSES; round++) {
-    const ready = ENGINE_FORM.makeReady(engine);
+    const ready = ENGINE_FORM.makeReady(engine, 0);
     while (ready.next().done !== true);
     const pause = await timed(async () => ENGINE_FORM.encodeInSteps(engine));
     pauses.push(pause);

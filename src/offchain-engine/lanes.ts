@@ -15,7 +15,7 @@ import type { BinaryWriter } from './binary.ts';
 import type { OrderPool } from './book/order-pool.ts';
 import * as orders from './book/order-pool.ts';
 import { copyDigest, sameDigest } from './digest-words.ts';
-import { RecordTable, touchPages } from './record-table.ts';
+import { RecordTable, roomFor, touchPages } from './record-table.ts';
 
 // As constants of this module they are literals in its machine code: see engine.ts.
 const { ACCOUNT_INT_SHIFT, DROPPED_SEQUENCE, FIRST_LANE } = accountTable;
@@ -181,10 +181,11 @@ export class Lanes {
     this.sweepAt = Math.max(LANE_SWEEP_MIN, this.count * 2);
   }
 
-  /** Gets the memory for the next copy, in short steps. */
-  *makeReady(): Generator<undefined, undefined, undefined> {
-    if (this.#spare !== undefined && this.#spare.capacity > this.count) return;
-    const spare = new LaneTable(this.#table.capacity);
+  /** Gets the memory for the next copy, in short steps. @param more lanes at most that are opened until then */
+  *makeReady(more: number): Generator<undefined, undefined, undefined> {
+    const slots = this.count + 1 + more;
+    if (this.#spare !== undefined && this.#spare.capacity >= slots) return;
+    const spare = new LaneTable(roomFor(slots, this.#table.capacity));
     yield* spare.touch();
     this.#spare = spare;
   }

@@ -80,10 +80,13 @@ export function encodeSnapshot(engine: Engine): Uint8Array {
   }
 }
 
-/** Gets the memory that `encodeInSteps` will copy the large tables into, unless a snapshot before left it. */
-export function* makeReady({ core }: Engine): Generator<undefined, undefined, undefined> {
-  yield* core.pool.makeReady();
-  yield* core.lanes.makeReady();
+/**
+ * Gets the memory that `encodeInSteps` will copy the large tables into, unless a snapshot before left it.
+ * @param commands how many commands come until then, at most: each places one order at most
+ */
+export function* makeReady({ core }: Engine, commands: number): Generator<undefined, undefined, undefined> {
+  yield* core.pool.makeReady(commands);
+  yield* core.lanes.makeReady(commands);
 }
 
 /** Fixes the state when called; the steps then encode it, whatever the engine does between them. */

@@ -3,7 +3,7 @@ import { encodeSequencedCommand } from '../../src/domain/command-codec.ts';
 import type { Address } from '../../src/domain/units.ts';
 import { Engine } from '../../src/offchain-engine/engine.ts';
 import { RecordTable } from '../../src/offchain-engine/record-table.ts';
-import { decodeSnapshot, encodeSnapshot, stateHash } from '../../src/offchain-engine/snapshot.ts';
+import { decodeSnapshot, encodeSnapshot, makeReady, stateHash } from '../../src/offchain-engine/snapshot.ts';
 import { BASE, Exchange, LIMITS } from './support/exchange.ts';
 
 describe('tables of records', () => {
@@ -56,6 +56,24 @@ describe('an engine whose tables have grown many times', () => {
       replayed.executeEncoded(encoded.slice(first, first + 512));
     assert.equal(stateHash(replayed), hash);
     assert.equal(stateHash(decodeSnapshot(encodeSnapshot(exchange.engine))), hash);
+  });
+
+  it('copies its tables for a snapshot into memory that was there before they grew', () => {
+    const engine = new Engine();
+    const encoded = exchange.journal.map(encodeSequencedCommand);
+    // Accounts, deposits and the first few hundred orders.
+    const early = encoded.length - ACCOUNTS * LANES;
+    engine.executeEncoded(encoded.slice(0, early));
+    for (const fetching = makeReady(engine, encoded.length - early); fetching.next().done !== true; );
+    const { pool, lanes } = engine.core;
+    const [orders, slots] = [pool.used, lanes.count];
+    engine.executeEncoded(encoded.slice(early));
+    assert.ok(pool.used > orders * 8 && lanes.count > slots * 8);
+    const before = process.memoryUsage().arrayBuffers;
+    const copies = [pool.copy(), lanes.copy()] as const;
+    assert.ok(process.memoryUsage().arrayBuffers - before < 10_000);
+    pool.takeBack(copies[0]);
+    lanes.takeBack(copies[1]);
   });
 
   it('still has every order of an account after its lanes were swept', () => {

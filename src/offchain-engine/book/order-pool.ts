@@ -12,7 +12,7 @@
  */
 import type { Hash } from '../../domain/units.ts';
 import { readDigest } from '../digest-words.ts';
-import { RecordTable, touchPages } from '../record-table.ts';
+import { RecordTable, roomFor, touchPages } from '../record-table.ts';
 
 /** Int32 slots of the queue record. */
 export const PRICE = 0;
@@ -190,10 +190,11 @@ export class OrderPool {
     return readDigest(this.termInts, (id << TERM_INT_SHIFT) + DIGEST);
   }
 
-  /** Gets the memory for the next copy, in short steps. */
-  *makeReady(): Generator<undefined, undefined, undefined> {
-    if (this.#spare !== undefined && this.#spare.capacity > this.#highest) return;
-    const spare = new OrderRecords(this.#capacity);
+  /** Gets the memory for the next copy, in short steps. @param more orders at most that enter until then */
+  *makeReady(more: number): Generator<undefined, undefined, undefined> {
+    const ids = this.#highest + 1 + more;
+    if (this.#spare !== undefined && this.#spare.capacity >= ids) return;
+    const spare = new OrderRecords(roomFor(ids, this.#capacity));
     yield* touchPages(spare.ints);
     yield* touchPages(spare.lifeInts);
     yield* touchPages(spare.termInts);

@@ -102,8 +102,11 @@ export type EngineForm<Engine extends SequencedEngine> = {
   restore(body: Uint8Array): Engine;
   /** Canonical: equal states give equal bytes. */
   encode(engine: Engine): Uint8Array;
-  /** Gets the memory that fixing the state copies into, in steps of a millisecond: fresh memory takes longer than the copy. */
-  makeReady(engine: Engine): Iterator<undefined, undefined, undefined>;
+  /**
+   * Gets the memory that fixing the state copies into, in steps of a millisecond: fresh memory takes longer than the copy.
+   * @param commands how many commands come until then, at most
+   */
+  makeReady(engine: Engine, commands: number): Iterator<undefined, undefined, undefined>;
   /** The same bytes in short steps. The call itself fixes the state; between the steps the engine may go on. */
   encodeInSteps(engine: Engine): Iterator<undefined, Uint8Array, undefined>;
   /** SHA-256 of what `encode` gives. */

@@ -60,8 +60,9 @@ export class SnapshotTaker<Engine extends SequencedEngine = SequencedEngine> {
   #makeReady(): void {
     if (this.#madeReady) return;
     this.#madeReady = true;
-    const { engine, form, onProblem } = this.#options;
-    finish(form.makeReady(engine)).catch((cause: unknown) =>
+    const { engine, form, everyCommands, onProblem } = this.#options;
+    // Half of these are to come, and those of the row in which it is due.
+    finish(form.makeReady(engine, everyCommands)).catch((cause: unknown) =>
       onProblem({ message: 'there was no memory for the next snapshot', cause }),
     );
   }

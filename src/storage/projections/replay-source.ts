@@ -100,7 +100,7 @@ export function observed<Engine extends SequencedEngine>(
     create: () => new ObservedEngine(form.create(), listener),
     restore: (body) => new ObservedEngine(form.restore(body), listener),
     encode: (engine): Uint8Array => form.encode(engine.inner),
-    makeReady: (engine) => form.makeReady(engine.inner),
+    makeReady: (engine, commands) => form.makeReady(engine.inner, commands),
     encodeInSteps: (engine) => form.encodeInSteps(engine.inner),
     stateHash: (engine): Hex => form.stateHash(engine.inner),
   };
