@@ -46,7 +46,7 @@ const say = (text: string): void => {
 const directory = await mkdtemp(join(tmpdir(), 'tallystick-bench-'));
 const postgres = await startEmbeddedPostgres({ dataDirectory: directory });
 await migrate(postgres.url);
-const pool = openDatabase({ url: postgres.url, applicationName: 'bench-recovery' });
+const pool = openDatabase({ url: postgres.socketUrl, applicationName: 'bench-recovery' });
 const journal = new PostgresJournal({ pool, owner: 'bench' });
 const snapshots = new PostgresSnapshots({ pool });
 const recover = (): Promise<Replica<Engine>> =>

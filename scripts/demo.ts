@@ -99,7 +99,7 @@ async function run(options: Options, cleanUp: (() => Promise<void>)[]): Promise<
   const port = await findFreePort();
   const url = `http://127.0.0.1:${port}`;
   const services = createServicesProcess({
-    DATABASE_URL: postgres.url,
+    DATABASE_URL: postgres.socketUrl,
     RPC_URL: node.rpcUrl,
     PORT: `${port}`,
     OPERATIONS_PORT: '0',

@@ -48,7 +48,7 @@ function childrenOf(pid: number): number[] {
 function titleOf(pid: number): string {
   const title = read(`/proc/${pid}/cmdline`)?.split('\0')[0] ?? '';
   const work = title.replace(/^postgres: /, '');
-  return /\d+\.\d+\.\d+\.\d+/.test(work) ? 'connections' : work.trim();
+  return /\d+\.\d+\.\d+\.\d+|\[local\]/.test(work) ? 'connections' : work.trim();
 }
 
 function entries(directory: string): string[] {

@@ -14,7 +14,7 @@
 import { execFile } from 'node:child_process';
 import { randomBytes } from 'node:crypto';
 import { existsSync } from 'node:fs';
-import { chmod, chown, mkdir, readFile, realpath, rm, stat, writeFile } from 'node:fs/promises';
+import { chmod, chown, mkdir, readdir, readFile, realpath, rm, stat, writeFile } from 'node:fs/promises';
 import { join, resolve } from 'node:path';
 import { promisify } from 'node:util';
 import pg from 'pg';
@@ -32,10 +32,13 @@ const HOLDER_LOCK = 7_411_751;
 const HOLDER_WAIT_MS = 2_000;
 const START_TIMEOUT_SECONDS = 60;
 const PORT_ATTEMPTS_MAX = 3;
+/** Of the systems we know the least: macOS takes 103, Linux 107. */
+const SOCKET_PATH_BYTES_MAX = 103;
 
 const SETTINGS = [
   'listen_addresses=127.0.0.1',
-  'unix_socket_directories=',
+  // In the cluster's own directory, where nobody else may look; relative, so that its length does not matter to the server.
+  'unix_socket_directories=.',
   'max_connections=200',
   'shared_buffers=128MB',
   'max_wal_size=1GB',
@@ -61,8 +64,13 @@ export type EmbeddedPostgresOptions = {
 };
 
 export type EmbeddedPostgres = {
-  /** Connection string of the superuser on the database `tallystick`. */
+  /** Connection string of the superuser on the database `tallystick`, over TCP. */
   readonly url: string;
+  /**
+   * The same through the server's Unix socket, which spares both sides an eighth of their time under load; `url` where there is none
+   * (Windows, a path too long for a socket's address, an adopted server that was started without).
+   */
+  readonly socketUrl: string;
   readonly port: number;
   /** Process id of the postmaster. */
   readonly pid: number;
@@ -117,6 +125,7 @@ export async function startEmbeddedPostgres(options: EmbeddedPostgresOptions): P
   };
   return {
     url: urlOf(postmaster.port, password, DATABASE),
+    socketUrl: socketUrlOf(cluster, postmaster.port, password, DATABASE),
     port: postmaster.port,
     pid: postmaster.pid,
     adopted,
@@ -239,6 +248,7 @@ async function createCluster({ binaries, runner, directory, cluster, options }: 
 
 /** Starts the server and waits until it takes connections; tries again with another port when somebody was quicker to take it. */
 async function startServer({ binaries, runner, directory, cluster, options }: Place): Promise<Postmaster> {
+  await removeSockets(cluster);
   const log = join(directory, 'postgres.log');
   await writeFile(log, '', { flag: 'a' });
   if (runner.uid !== undefined && runner.gid !== undefined) await chown(log, runner.uid, runner.gid);
@@ -280,6 +290,12 @@ async function findRunningServer(cluster: string): Promise<Postmaster | undefine
     return undefined;
   }
   return { pid, port };
+}
+
+/** Removes the sockets of servers that were killed: their locks hold off a new one once their process ids belong to something else. */
+async function removeSockets(cluster: string): Promise<void> {
+  const left = (await readdir(cluster)).filter((file) => file.startsWith('.s.PGSQL.'));
+  await Promise.all(left.map((file) => rm(join(cluster, file), { force: true })));
 }
 
 /** Fast shutdown ends the sessions and writes a checkpoint; should that hang, immediate shutdown leaves recovery to the next start. */
@@ -341,6 +357,13 @@ async function createDatabaseIfMissing(client: pg.Client): Promise<void> {
 
 function urlOf(port: number, password: string, database: string): string {
   return `postgresql://${SUPERUSER}:${password}@127.0.0.1:${port}/${database}`;
+}
+
+function socketUrlOf(cluster: string, port: number, password: string, database: string): string {
+  const socket = join(cluster, `.s.PGSQL.${port}`);
+  const url = urlOf(port, password, database);
+  if (Buffer.byteLength(socket) > SOCKET_PATH_BYTES_MAX || !existsSync(socket)) return url;
+  return `${url}?host=${encodeURIComponent(cluster)}`;
 }
 
 function textOf(cause: unknown): string {

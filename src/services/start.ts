@@ -125,7 +125,7 @@ async function startDatabase(directory: string, running: Stoppable[]): Promise<s
     ({ port, adopted }) => `embedded PostgreSQL on port ${port}${adopted ? ', still running from before' : ''}`,
   );
   running.push({ name: 'PostgreSQL', stop: postgres.stop });
-  return postgres.url;
+  return postgres.socketUrl;
 }
 
 async function startNode(directory: string, running: Stoppable[]): Promise<string> {

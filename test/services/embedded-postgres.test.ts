@@ -100,15 +100,31 @@ describe('embedded PostgreSQL', () => {
     await second.stop();
   });
 
-  it('starts although a crash left a postmaster.pid whose process id now belongs to something else', async () => {
+  it('starts although a crash left a postmaster.pid and a socket whose process id now belongs to something else', async () => {
     const first = await start('stale');
-    const pidFile = join(directory.path(), 'stale', 'cluster', 'postmaster.pid');
-    const content = await readFile(pidFile, 'utf8');
+    const cluster = join(directory.path(), 'stale', 'cluster');
+    const pidFile = join(cluster, 'postmaster.pid');
+    const socketLock = join(cluster, `.s.PGSQL.${first.port}.lock`);
+    const [pid, lock] = [await readFile(pidFile, 'utf8'), await readFile(socketLock, 'utf8')];
     await first.stop();
-    await writeFile(pidFile, content.replace(/^\d+/, `${process.pid}`));
-    const second = await start('stale');
+    await writeFile(pidFile, pid.replace(/^\d+/, `${process.pid}`));
+    await writeFile(socketLock, lock.replace(/^\d+/, `${process.pid}`));
+    const second = await start('stale', { port: first.port });
     assert.equal(second.adopted, false);
+    assert.equal(second.port, first.port);
     await second.stop();
+  });
+
+  it('is reached through its Unix socket too, unless that has no address', async () => {
+    const address = 'SELECT inet_server_addr()::text AS address';
+    const near = await start('near');
+    assert.deepEqual(await query(near.url, address), [{ address: '127.0.0.1/32' }]);
+    assert.deepEqual(await query(near.socketUrl, address), [{ address: null }]);
+    await near.stop();
+    const far = await start('f'.repeat(100));
+    assert.equal(far.socketUrl, far.url);
+    assert.deepEqual(await query(far.socketUrl, address), [{ address: '127.0.0.1/32' }]);
+    await far.stop();
   });
 
   it('refuses a directory that another start still uses', async () => {
