@@ -15,7 +15,7 @@ import type { BinaryWriter } from './binary.ts';
 import type { OrderPool } from './book/order-pool.ts';
 import * as orders from './book/order-pool.ts';
 import { copyDigest, sameDigest } from './digest-words.ts';
-import { RecordTable, roomFor, touchPages } from './record-table.ts';
+import { RecordTable, touchPages } from './record-table.ts';
 
 // As constants of this module they are literals in its machine code: see engine.ts.
 const { ACCOUNT_INT_SHIFT, DROPPED_SEQUENCE, FIRST_LANE } = accountTable;
@@ -185,7 +185,7 @@ export class Lanes {
   *makeReady(more: number): Generator<undefined, undefined, undefined> {
     const slots = this.count + 1 + more;
     if (this.#spare !== undefined && this.#spare.capacity >= slots) return;
-    const spare = new LaneTable(roomFor(slots, this.#table.capacity));
+    const spare = new LaneTable(slots);
     yield* spare.touch();
     this.#spare = spare;
   }

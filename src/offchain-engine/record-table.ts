@@ -27,13 +27,6 @@ export function* touchPages(words: Int32Array): Generator<undefined, undefined, 
   }
 }
 
-/** The capacity that a table of `capacity` grows to for so many records: doubled as often as it takes. */
-export function roomFor(records: number, capacity: number): number {
-  let room = capacity;
-  while (room < records) room *= 2;
-  return room;
-}
-
 export class RecordTable {
   /** Reread after `reserve`. */
   ints: Int32Array;
@@ -60,8 +53,10 @@ export class RecordTable {
   /** Makes room for `records`; what is there stays, the rest is zero. @returns whether the views changed */
   reserve(records: number): boolean {
     if (records <= this.capacity) return false;
+    let wanted = this.capacity;
+    while (wanted < records) wanted *= 2;
     const before = this.ints;
-    const bytes = roomFor(records, this.capacity) << this.#shift;
+    const bytes = wanted << this.#shift;
     let buffer: ArrayBuffer;
     if (this.#memory !== undefined) {
       this.#memory.grow((bytes - before.byteLength) >>> WASM_PAGE_SHIFT);

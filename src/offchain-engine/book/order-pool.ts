@@ -12,7 +12,7 @@
  */
 import type { Hash } from '../../domain/units.ts';
 import { readDigest } from '../digest-words.ts';
-import { RecordTable, roomFor, touchPages } from '../record-table.ts';
+import { RecordTable, touchPages } from '../record-table.ts';
 
 /** Int32 slots of the queue record. */
 export const PRICE = 0;
@@ -194,7 +194,7 @@ export class OrderPool {
   *makeReady(more: number): Generator<undefined, undefined, undefined> {
     const ids = this.#highest + 1 + more;
     if (this.#spare !== undefined && this.#spare.capacity >= ids) return;
-    const spare = new OrderRecords(roomFor(ids, this.#capacity));
+    const spare = new OrderRecords(ids);
     yield* touchPages(spare.ints);
     yield* touchPages(spare.lifeInts);
     yield* touchPages(spare.termInts);
