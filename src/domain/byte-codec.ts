@@ -40,28 +40,33 @@ function nibble(code: number): number {
   return -1;
 }
 
-export class ByteWriter {
-  #bytes = new Uint8Array(1024);
-  #length = 0;
+/** Bytes that a writer gets at a time; those of small values share them. */
+const SLAB_BYTES = 16_384;
 
-  /** A copy of everything written since the last `reset`. */
+/** Never writes to the same place twice, so that what it has given out needs no memory of its own, which costs more than writing it. */
+export class ByteWriter {
+  #bytes = new Uint8Array(SLAB_BYTES);
+  #start = 0;
+  #end = 0;
+
+  /** Everything written since the last `reset`, as a view that stays as it is. */
   toBytes(): Uint8Array {
-    return this.#bytes.slice(0, this.#length);
+    return this.#bytes.subarray(this.#start, this.#end);
   }
 
   reset(): void {
-    this.#length = 0;
+    this.#start = this.#end;
   }
 
   byte(value: number): void {
     this.#reserve(1);
-    this.#bytes[this.#length++] = value;
+    this.#bytes[this.#end++] = value;
   }
 
   raw(bytes: Uint8Array): void {
     this.#reserve(bytes.length);
-    this.#bytes.set(bytes, this.#length);
-    this.#length += bytes.length;
+    this.#bytes.set(bytes, this.#end);
+    this.#end += bytes.length;
   }
 
   /** Little groups of seven bits, lowest first. @throws RangeError unless 0 ≤ value < 2^53 and whole. */
@@ -82,19 +87,24 @@ export class ByteWriter {
       throw new RangeError(`expected 0x and ${length} bytes of hex, got ${hex.length} characters`);
     }
     this.#reserve(length);
-    for (let index = 0; index < length; index++) {
-      const high = nibble(hex.charCodeAt(2 + 2 * index));
-      const low = nibble(hex.charCodeAt(3 + 2 * index));
+    const bytes = this.#bytes;
+    let at = this.#end;
+    for (let index = 2; index < hex.length; index += 2) {
+      const high = nibble(hex.charCodeAt(index));
+      const low = nibble(hex.charCodeAt(index + 1));
       if (high < 0 || low < 0) throw new RangeError(`expected lower-case hex, got ${hex}`);
-      this.#bytes[this.#length++] = high * 16 + low;
+      bytes[at++] = high * 16 + low;
     }
+    this.#end = at;
   }
 
   #reserve(count: number): void {
-    if (this.#length + count <= this.#bytes.length) return;
-    const grown = new Uint8Array(Math.max(this.#bytes.length * 2, this.#length + count));
-    grown.set(this.#bytes.subarray(0, this.#length));
-    this.#bytes = grown;
+    if (this.#end + count <= this.#bytes.length) return;
+    const written = this.toBytes();
+    this.#bytes = new Uint8Array(Math.max(SLAB_BYTES, 2 * (written.length + count)));
+    this.#bytes.set(written);
+    this.#start = 0;
+    this.#end = written.length;
   }
 }
 

@@ -60,7 +60,8 @@ export type BuiltRow = {
 };
 
 export function sha256(bytes: Uint8Array): Uint8Array {
-  return hashOnce('sha256', bytes, 'buffer');
+  // As text first: a buffer of the hash's own would cost four times as much as the hash, its collection included.
+  return Buffer.from(hashOnce('sha256', bytes, 'latin1'), 'latin1');
 }
 
 export function toHex(bytes: Uint8Array): Hex {
