@@ -14,6 +14,7 @@ import * as records from './command-records.ts';
 import * as laneTable from './lanes.ts';
 import * as balances from './ledger.ts';
 import type { EngineState, MarketBook } from './state.ts';
+import * as tradeLog from './trades.ts';
 
 // As constants of this module they are literals in its machine code: see engine.ts.
 const { ACCOUNT_INT_SHIFT, NEAR_BALANCES } = accountTable;
@@ -34,6 +35,7 @@ const {
 } = records;
 const { LANE_INT_SHIFT } = laneTable;
 const { BALANCE_SHIFT } = balances;
+const { MAKER, TAKER, TRADE_INT_SHIFT } = tradeLog;
 
 /** Commands touched together: enough for their loads to overlap, few enough to stay in a near cache until they are applied. */
 export const GROUP = 64;
@@ -45,6 +47,8 @@ const read = new Int32Array(1);
 /** Commands of the group that name an account, as first slots of their records. */
 const commandsAt = new Int32Array(GROUP);
 let commandCount = 0;
+/** Positions of their lanes' records. */
+const slots = new Int32Array(GROUP);
 /** Slots to be read next. */
 const at = new Int32Array(4 * GROUP);
 /** Orders that the group may end: those it names, and makers. */
@@ -74,6 +78,19 @@ export function touchAhead(state: EngineState, commands: CommandRecords, first: 
   touchDeadlines(state);
 }
 
+/** Reads what settling the trades [from, to) of the log will read and write: orders that were traded a while ago. */
+export function touchTrades({ trades, pool }: EngineState, from: number, to: number): void {
+  const { ints, lifeInts } = pool;
+  let combined = 0;
+  for (let position = from; position < to; position++) {
+    const taker = trades.ints[(position << TRADE_INT_SHIFT) | TAKER]!;
+    const maker = trades.ints[(position << TRADE_INT_SHIFT) | MAKER]!;
+    combined ^= ints[taker << INT_SHIFT]! ^ lifeInts[taker << LIFE_INT_SHIFT]!;
+    combined ^= ints[maker << INT_SHIFT]! ^ lifeInts[maker << LIFE_INT_SHIFT]!;
+  }
+  read[0] = combined;
+}
+
 function touch(table: Int32Array, count: number): void {
   let combined = 0;
   for (let index = 0; index < count; index++) combined ^= table[at[index]!]!;
@@ -97,7 +114,9 @@ function touchLanes({ lanes }: EngineState, ints: Int32Array): void {
   touch(positions, commandCount);
   for (let index = 0; index < commandCount; index++) {
     const from = commandsAt[index]!;
-    at[index] = lanes.guess(ints[from | OF_ACCOUNT]!, ints[from | ORDER_LANE]!) << LANE_INT_SHIFT;
+    const slot = lanes.guess(ints[from | OF_ACCOUNT]!, ints[from | ORDER_LANE]!);
+    slots[index] = slot;
+    at[index] = slot << LANE_INT_SHIFT;
   }
   touch(lanes.ints, commandCount);
 }
@@ -122,7 +141,7 @@ function findOrders({ lanes, markets }: EngineState, { ints, floats }: CommandRe
   queueCount = 0;
   for (let index = 0; index < commandCount; index++) {
     const from = commandsAt[index]!;
-    const id = lanes.order(lanes.find(ints[from | OF_ACCOUNT]!, ints[from | ORDER_LANE]!));
+    const id = lanes.order(slots[index]!);
     ending[endingCount] = id;
     if (id !== 0) endingCount++;
     if (ints[from | KIND] === CANCEL) continue;
