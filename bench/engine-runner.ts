@@ -137,7 +137,7 @@ class NarratingBook {
 }
 
 /**
- * The full engine as a replay drives it: records of commands go in, sixteen at a time, and everything happens that `apply` does:
+ * The full engine as a replay drives it: records of commands go in, 64 at a time, and everything happens that `apply` does:
  * accounts, locks, fees, lanes, expiries, self-trade prevention, what happened noted in the sink, batches sealed as soon as they are
  * full and settled four batches later. Decoding rows into records is not in it. `rendering` goes the way of a leader instead: decoded commands in, with addresses and
  * digests as text, event objects out.

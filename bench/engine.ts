@@ -88,6 +88,8 @@ async function measure(name: string, flow: Flow, pauses: number[]): Promise<Flow
   };
   for (let index = 0; index < rounds; index++) {
     timings.book.round();
+    // What the others left behind is not the engine's garbage.
+    await collectGarbage();
     const startMs = performance.now();
     timings.engine.round();
     await notePauses(startMs, pauses);
@@ -186,16 +188,21 @@ async function growth(): Promise<{ bytesPerOrder: number; bookGrowth: number; en
   return result;
 }
 
-/** Bytes on the heap and in buffers once garbage is gone; buffers are freed a little after it. */
+/** Bytes on the heap and in buffers once garbage is gone. */
 async function memoryAfterCollection(): Promise<number> {
+  await collectGarbage();
+  const { heapUsed, external } = process.memoryUsage();
+  return heapUsed + external;
+}
+
+/** Buffers are freed a little after the objects that held them. */
+async function collectGarbage(): Promise<void> {
   setFlagsFromString('--expose-gc');
   const collect = runInNewContext('gc') as () => void;
   for (let times = 0; times < 3; times++) {
     collect();
     await nextTurn();
   }
-  const { heapUsed, external } = process.memoryUsage();
-  return heapUsed + external;
 }
 
 /** Median cost of reading the clock twice. */

@@ -34,6 +34,7 @@ import * as codes from './codes.ts';
 import * as sinkRecords from './event-sink.ts';
 import { postingsOf, remedyDeficits, settleTrade, voidTrade } from './reversals.ts';
 import type { EngineState, PendingWithdrawal } from './state.ts';
+import { FAR_ORDERS, touchTrades } from './touch-ahead.ts';
 import * as tradeLog from './trades.ts';
 import { executeWithdrawal, failDelivery, failPendingWithdrawals } from './withdrawals.ts';
 
@@ -234,8 +235,10 @@ export function finishBatch(state: EngineState, settled: BatchSettled, eventSequ
   const settledTrades: number[] = [];
   const voidedTrades: { tradeId: number; reason: SkipReason }[] = [];
   const { trades, pool } = state;
+  const first = batch.first - trades.moved;
   const end = batch.end - trades.moved;
-  for (let at = batch.first - trades.moved, index = 0; at < end; at++) {
+  if (pool.used > FAR_ORDERS) touchTrades(state, first, end);
+  for (let at = first, index = 0; at < end; at++) {
     if (trades.isVoided(at)) continue;
     const tradeId = trades.floats[(at << TRADE_FLOAT_SHIFT) | TRADE_ID]!;
     const reason = reasons.size === 0 ? undefined : reasons.get(index);

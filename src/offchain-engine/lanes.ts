@@ -1,8 +1,7 @@
 /**
  * What the engine remembers of every (account, lane): the highest sequence used, that order's digest, and the live order if
- * there is one. Records of 32 bytes without gaps, found through a table of their positions (open addressing, four bytes an entry), so
- * that few cache lines hold the lanes in use; digests lie beside them, read only when a nonce comes again. Records leave only
- * when the lanes are swept.
+ * there is one. Records of 64 bytes without gaps, a cache line each, found through a table of their positions (open addressing, eight
+ * bytes an entry: hash and position), so that a look-up reads no record but the lane's own. Records leave only when the lanes are swept.
  *
  * A lane without a live order whose sequence is older than a new order may be is *dead*, and a sweep drops it. Its nonce stays
  * used: the account keeps the highest sequence of its dropped lanes, and a lane that is not in the table takes only later
@@ -32,11 +31,16 @@ const SEQUENCE = 1;
 const ORDER = 4;
 const NEXT_OF_ACCOUNT = 5;
 const LINKED = 6;
-const LANE_SHIFT = 5;
-const LANE_FLOAT_SHIFT = 2;
-const LANE_INT_SHIFT = 3;
-const DIGEST_SHIFT = 5;
-const DIGEST_INT_SHIFT = 3;
+/** First of eight: the digest of the order that used the lane last. */
+const DIGEST = 8;
+const LANE_SHIFT = 6;
+const LANE_FLOAT_SHIFT = 3;
+export const LANE_INT_SHIFT = 4;
+
+/** Int32 slots of an entry of the table of positions: hash, position. */
+const ENTRY_SLOTS = 2;
+const ENTRY_SHIFT = 1;
+const POSITION = 1;
 
 /** Records entered into a table that has grown, per lane that is opened. */
 const ENTERED_PER_OPEN = 64;
@@ -47,8 +51,10 @@ const STEP_MASK = 0x3fff;
 export class Lanes {
   count = 0;
   sweepAt = LANE_SWEEP_MIN;
-  /** Position of a record by hash, 0 where there is none; at most half full. Record 0 is never used. */
-  #positions: Int32Array;
+  /** Records. Reread after `open`, as `positions`. */
+  ints: Int32Array;
+  /** Hash and position of a record, by hash; position 0 where there is none; at most half full. Record 0 is never used. */
+  positions: Int32Array;
   #mask: number;
   /** The table before the last growth, while records are still entered into the present one, a few with each lane that is opened. */
   #before: Int32Array | undefined;
@@ -56,43 +62,48 @@ export class Lanes {
   #entered = 0;
   #table: RecordTable;
   #floats: Float64Array;
-  #ints: Int32Array;
-  #digestTable: RecordTable;
-  #digests: Int32Array;
   #spare: LaneTable | undefined;
 
   /** @param capacity lanes there is room for at first; a power of two */
   constructor(capacity = 256) {
-    this.#positions = new Int32Array(capacity * 2);
-    this.#mask = capacity * 2 - 1;
+    this.positions = new Int32Array(capacity * 2 * ENTRY_SLOTS);
+    this.#mask = this.positions.length - 1;
     this.#table = new RecordTable(LANE_SHIFT, capacity);
     this.#floats = this.#table.floats;
-    this.#ints = this.#table.ints;
-    this.#digestTable = new RecordTable(DIGEST_SHIFT, capacity);
-    this.#digests = this.#digestTable.ints;
+    this.ints = this.#table.ints;
   }
 
   /** Position of the lane's record; 0 when it has none. */
   find(account: number, lane: number): number {
     const key = account * LANES + lane + 1;
     const hashed = hash(account, lane);
-    const slot = this.#probe(this.#positions, this.#mask, hashed, key);
-    if (slot !== 0 || this.#before === undefined) return slot;
-    return this.#probe(this.#before, this.#before.length - 1, hashed, key);
+    const slot = this.#probe(this.positions, hashed, key);
+    return slot !== 0 || this.#before === undefined ? slot : this.#probe(this.#before, hashed, key);
   }
 
-  #probe(positions: Int32Array, mask: number, hashed: number, key: number): number {
-    let at = hashed & mask;
+  #probe(positions: Int32Array, hashed: number, key: number): number {
+    const mask = positions.length - 1;
+    let at = (hashed << ENTRY_SHIFT) & mask;
     for (;;) {
-      const slot = positions[at]!;
-      if (slot === 0 || this.#floats[(slot << LANE_FLOAT_SHIFT) | KEY] === key) return slot;
-      at = (at + 1) & mask;
+      const slot = positions[at | POSITION]!;
+      if (slot === 0) return 0;
+      if (positions[at] === hashed && this.#floats[(slot << LANE_FLOAT_SHIFT) | KEY] === key) return slot;
+      at = (at + ENTRY_SLOTS) & mask;
     }
   }
 
-  /** Where the lane's record most likely is, without looking at it; 0 when it has none. */
+  /** Where in `positions` the search for the lane begins. */
+  searchFrom(account: number, lane: number): number {
+    return (hash(account, lane) << ENTRY_SHIFT) & this.#mask;
+  }
+
+  /** `find` by hash alone: a position that is almost certainly the lane's, without a look at the record. */
   guess(account: number, lane: number): number {
-    return this.#positions[hash(account, lane) & this.#mask]!;
+    const { positions } = this;
+    const hashed = hash(account, lane);
+    let at = (hashed << ENTRY_SHIFT) & this.#mask;
+    while (positions[at | POSITION] !== 0 && positions[at] !== hashed) at = (at + ENTRY_SLOTS) & this.#mask;
+    return positions[at | POSITION]!;
   }
 
   /** Position of a record for the lane, which has none. */
@@ -101,9 +112,9 @@ export class Lanes {
     this.#reserve(slot + 1);
     this.#floats[(slot << LANE_FLOAT_SHIFT) | KEY] = account * LANES + lane + 1;
     this.#floats[(slot << LANE_FLOAT_SHIFT) | SEQUENCE] = 0;
-    this.#ints[(slot << LANE_INT_SHIFT) | ORDER] = 0;
+    this.ints[(slot << LANE_INT_SHIFT) | ORDER] = 0;
     // A sweep may have left another lane's record here.
-    this.#ints[(slot << LANE_INT_SHIFT) | LINKED] = 0;
+    this.ints[(slot << LANE_INT_SHIFT) | LINKED] = 0;
     this.#enter(slot);
     if (this.#before !== undefined) this.#enterMore();
     return slot;
@@ -115,19 +126,19 @@ export class Lanes {
 
   /** Id of the live order; 0 for none. */
   order(slot: number): number {
-    return this.#ints[(slot << LANE_INT_SHIFT) | ORDER]!;
+    return this.ints[(slot << LANE_INT_SHIFT) | ORDER]!;
   }
 
   /** The account's order `id` takes the lane. */
   takeBy(slot: number, id: number, account: number, accounts: Accounts): void {
     const at = slot << LANE_INT_SHIFT;
-    this.#ints[at | ORDER] = id;
-    if (this.#ints[at | LINKED] === 0) this.#link(slot, account, accounts);
+    this.ints[at | ORDER] = id;
+    if (this.ints[at | LINKED] === 0) this.#link(slot, account, accounts);
   }
 
   /** Its order has ended. The lane stays linked until somebody looks for the account's orders. */
   free(slot: number): void {
-    this.#ints[(slot << LANE_INT_SHIFT) | ORDER] = 0;
+    this.ints[(slot << LANE_INT_SHIFT) | ORDER] = 0;
   }
 
   /**
@@ -135,7 +146,7 @@ export class Lanes {
    * and lets go of the free ones: so it costs no more than placing those orders did.
    */
   collectOrders(account: number, accounts: Accounts, ids: number[]): void {
-    const ints = this.#ints;
+    const ints = this.ints;
     const first = (account << ACCOUNT_INT_SHIFT) | FIRST_LANE;
     let kept = 0;
     for (let slot = accounts.ints[first]!; slot !== 0; ) {
@@ -155,13 +166,13 @@ export class Lanes {
 
   /** Whether the order that used the lane last has this digest: eight words of `digests` from `at` on. */
   hasDigest(slot: number, digests: Int32Array, at: number): boolean {
-    return sameDigest(this.#digests, slot << DIGEST_INT_SHIFT, digests, at);
+    return sameDigest(this.ints, (slot << LANE_INT_SHIFT) | DIGEST, digests, at);
   }
 
   /** Notes the order that uses the lane now. */
   use(slot: number, sequence: number, digests: Int32Array, at: number): void {
     this.#floats[(slot << LANE_FLOAT_SHIFT) | SEQUENCE] = sequence;
-    copyDigest(this.#digests, slot << DIGEST_INT_SHIFT, digests, at);
+    copyDigest(this.ints, (slot << LANE_INT_SHIFT) | DIGEST, digests, at);
   }
 
   /** Drops dead lanes when enough lanes have gathered. @param oldestSequence a new order's sequence is at least this. */
@@ -169,7 +180,7 @@ export class Lanes {
     if (this.count < this.sweepAt) return;
     const before = this.count;
     this.#before = undefined;
-    this.#positions.fill(0);
+    this.positions.fill(0);
     this.count = 0;
     for (let account = 0; account < accounts.count; account++)
       accounts.ints[(account << ACCOUNT_INT_SHIFT) | FIRST_LANE] = 0;
@@ -195,7 +206,7 @@ export class Lanes {
     const spare = this.#spare;
     this.#spare = undefined;
     const copy = spare !== undefined && spare.capacity > this.count ? spare : new LaneTable(this.#table.capacity);
-    copy.set(this.#ints, this.#digests, this.count);
+    copy.set(this.ints, this.count);
     return copy;
   }
 
@@ -209,51 +220,50 @@ export class Lanes {
     const to = ++this.count;
     if (to !== slot) {
       const from = slot << LANE_INT_SHIFT;
-      this.#ints.copyWithin(to << LANE_INT_SHIFT, from, from + (1 << LANE_INT_SHIFT));
-      const digest = slot << DIGEST_INT_SHIFT;
-      this.#digests.copyWithin(to << DIGEST_INT_SHIFT, digest, digest + (1 << DIGEST_INT_SHIFT));
+      this.ints.copyWithin(to << LANE_INT_SHIFT, from, from + (1 << LANE_INT_SHIFT));
       const id = this.order(to);
       if (id !== 0) pool.lifeInts[(id << LIFE_INT_SHIFT) | LANE_SLOT] = to;
     }
     this.#enter(to);
-    this.#ints[(to << LANE_INT_SHIFT) | LINKED] = 0;
+    this.ints[(to << LANE_INT_SHIFT) | LINKED] = 0;
     if (this.order(to) !== 0)
       this.#link(to, laneOfKey(this.#floats[(to << LANE_FLOAT_SHIFT) | KEY]!).account, accounts);
   }
 
   #link(slot: number, account: number, accounts: Accounts): void {
     const at = (account << ACCOUNT_INT_SHIFT) + FIRST_LANE;
-    this.#ints[(slot << LANE_INT_SHIFT) | NEXT_OF_ACCOUNT] = accounts.ints[at]!;
-    this.#ints[(slot << LANE_INT_SHIFT) | LINKED] = 1;
+    this.ints[(slot << LANE_INT_SHIFT) | NEXT_OF_ACCOUNT] = accounts.ints[at]!;
+    this.ints[(slot << LANE_INT_SHIFT) | LINKED] = 1;
     accounts.ints[at] = slot;
   }
 
   #enter(slot: number): void {
     const { account, lane } = laneOfKey(this.#floats[(slot << LANE_FLOAT_SHIFT) | KEY]!);
-    let at = hash(account, lane) & this.#mask;
-    while (this.#positions[at] !== 0) at = (at + 1) & this.#mask;
-    this.#positions[at] = slot;
+    const hashed = hash(account, lane);
+    let at = (hashed << ENTRY_SHIFT) & this.#mask;
+    while (this.positions[at | POSITION] !== 0) at = (at + ENTRY_SLOTS) & this.#mask;
+    this.positions[at] = hashed;
+    this.positions[at | POSITION] = slot;
   }
 
   #reserve(records: number): void {
     if (!this.#table.reserve(records)) return;
-    this.#digestTable.reserve(records);
     this.#floats = this.#table.floats;
-    this.#ints = this.#table.ints;
-    this.#digests = this.#digestTable.ints;
-    this.#before = this.#positions;
+    this.ints = this.#table.ints;
+    this.#before = this.positions;
     this.#entered = 0;
-    this.#positions = new Int32Array(this.#table.capacity * 2);
-    this.#mask = this.#positions.length - 1;
+    this.positions = new Int32Array(this.#table.capacity * 2 * ENTRY_SLOTS);
+    this.#mask = this.positions.length - 1;
   }
 
   /** Long before the next growth all are entered: that many lanes are opened until then, each entering several. */
   #enterMore(): void {
-    const end = Math.min(this.#entered + ENTERED_PER_OPEN, (this.#before as Int32Array).length >> 1);
+    const records = (this.#before as Int32Array).length / (2 * ENTRY_SLOTS);
+    const end = Math.min(this.#entered + ENTERED_PER_OPEN, records);
     // The one with which the table grew, and those after it, were entered when they were opened.
     for (let slot = this.#entered + 1; slot < end; slot++) this.#enter(slot);
     this.#entered = end - 1;
-    if (end === (this.#before as Int32Array).length >> 1) this.#before = undefined;
+    if (end === records) this.#before = undefined;
   }
 }
 
@@ -261,13 +271,11 @@ export class Lanes {
 export class LaneTable {
   readonly #ints: Int32Array;
   readonly #floats: Float64Array;
-  readonly #digests: Int32Array;
   #count = 0;
 
   constructor(capacity: number) {
     this.#ints = new Int32Array(capacity << LANE_INT_SHIFT);
     this.#floats = new Float64Array(this.#ints.buffer);
-    this.#digests = new Int32Array(capacity << DIGEST_INT_SHIFT);
   }
 
   get capacity(): number {
@@ -276,12 +284,10 @@ export class LaneTable {
 
   *touch(): Generator<undefined, undefined, undefined> {
     yield* touchPages(this.#ints);
-    yield* touchPages(this.#digests);
   }
 
-  set(ints: Int32Array, digests: Int32Array, count: number): void {
+  set(ints: Int32Array, count: number): void {
     this.#ints.set(ints.subarray(0, (count + 1) << LANE_INT_SHIFT));
-    this.#digests.set(digests.subarray(0, (count + 1) << DIGEST_INT_SHIFT));
     this.#count = count;
   }
 
@@ -318,7 +324,7 @@ export class LaneTable {
   }
 
   writeDigest(out: BinaryWriter, slot: number): void {
-    out.digest(this.#digests, slot << DIGEST_INT_SHIFT);
+    out.digest(this.#ints, (slot << LANE_INT_SHIFT) | DIGEST);
   }
 }
 

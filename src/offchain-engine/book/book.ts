@@ -60,6 +60,12 @@ export class Book {
     return far.heads[far.find(price)]!;
   }
 
+  /** Id of the order last in line at a price near the touch, on whichever side it is; 0 when there is none, or it is elsewhere. */
+  nearTail(price: number): number {
+    const offset = price - this.#base;
+    return offset >= 0 && offset < this.#span ? this.#links[(offset << LEVEL_INT_SHIFT) | TAIL]! : 0;
+  }
+
   /** First order in line at a price; 0 when there is no such level. */
   headAt(side: number, price: number): number {
     const offset = price - this.#base;

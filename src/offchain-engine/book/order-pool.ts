@@ -148,6 +148,11 @@ export class OrderPool {
     this.termFloats = this.#terms.floats;
   }
 
+  /** The id that is given out next, if it was given out before; the others follow by `NEXT`. 0 for none. */
+  get nextFree(): number {
+    return this.#free;
+  }
+
   /** Ids in use, ascending. */
   *ids(): Generator<number> {
     for (let id = 1; id <= this.#highest; id++) if (this.ints[(id << INT_SHIFT) | PREVIOUS] !== RELEASED) yield id;
