@@ -8,9 +8,10 @@
  *   npm run bench:durable -- --profile DIRECTORY  processor profiles of the server's threads
  *
  * Saturation: a fixed number of requests under way, orders per second. Latency: orders sent on a clock at half that rate,
- * whether or not earlier ones were answered, so that a slow server is seen. Before anything is measured every way is run twice in full,
- * without counting: a server is to be seen as it is after its first minute. Rates are compared with what signature
- * recovery alone allows, measured in the same run: that is the ceiling of any such exchange.
+ * whether or not earlier ones were answered, so that a slow server is seen. Before rates are measured every way is run twice in full,
+ * without counting: a server is to be seen as it is after its first minute. In the second of these runs its tasks are watched:
+ * 60,000 orders, and a snapshot at the 100,000th command, when almost as many rest. Rates are compared with what signature recovery
+ * alone allows, the ceiling of any such exchange. Rates and ceiling are measured by turns, three times, and the best of each counts.
  */
 import { type ChildProcess, fork } from 'node:child_process';
 import { readFileSync } from 'node:fs';
@@ -27,11 +28,12 @@ import { batchClient, type Client, httpClient, type Request, webSocketClient } f
 import { DOMAIN, type SignedBody, signOrders, type Trader, traders } from './durable/orders.ts';
 import { perOrder, readProcessorTime } from './durable/processor-time.ts';
 
-const TRADERS = 500;
+const TRADERS = 1_000;
 const BATCH = 50;
-/** Until the machine code is there that a server runs with after its first minute: with fewer, V8 still compiles while it is measured. */
-const WARM_UP_RUNS = 2;
+/** Of saturation and ceiling, by turns; the best of each counts: a machine is not always as fast. */
+const ROUNDS = 3;
 
+type Ceiling = { oneCore: number; twoWorkers: number };
 type Figures = { readonly ordersPerSec: number; readonly p50Ms: number; readonly p99Ms: number };
 type Way = { readonly name: string; readonly client: Client; readonly perRequest: number; readonly underWay: number };
 
@@ -54,18 +56,14 @@ const directory = await mkdtemp(join(tmpdir(), 'tallystick-bench-'));
 const postgres = await startEmbeddedPostgres({ dataDirectory: directory });
 let server: ChildProcess | undefined;
 try {
-  const ceiling = await recoveryCeiling(accounts);
-  say(`recovery alone: ${ceiling.oneCore} /s on one core, ${ceiling.twoWorkers} /s on two workers`);
   const started = await startServer();
   server = started.child;
   const all: Way[] = [
-    { name: 'http', client: httpClient(started.url, 64), perRequest: 1, underWay: 64 },
+    { name: 'http', client: httpClient(started.url, 256), perRequest: 1, underWay: 256 },
     { name: 'ws', client: await webSocketClient(started.url, 8), perRequest: 1, underWay: 512 },
     { name: 'batch50', client: batchClient(started.url, 16, BATCH), perRequest: BATCH, underWay: 16 },
   ];
   const ways = all.filter(({ name }) => values.ways.split(',').includes(name));
-  const figures: Record<string, Figures> = {};
-  const cpu: Record<string, Record<string, number>> = {};
   const watched = { clientPid: process.pid, serverPid: server.pid ?? 0, postmasterPid: postgres.pid };
   let next = 0;
   const signed = (count: number): SignedBody[] => {
@@ -73,25 +71,41 @@ try {
     next += count;
     return orders;
   };
-  for (let run = 0; run < WARM_UP_RUNS; run++) {
-    for (const way of ways) await saturate(way, signed(ordersPerRun));
+  const warmUp = async (orders: number): Promise<void> => {
+    for (const way of ways) await saturate(way, inRequests(signed(orders), way));
+  };
+  await warmUp(ordersPerRun);
+  server.send('watch tasks');
+  await warmUp(ordersPerRun);
+  const longestTaskMs = await longestTask(server);
+  // Watching has undone some of the machine code.
+  await warmUp(ordersPerRun / 10);
+  const best = new Map<Way, { ordersPerSec: number; cpu: Record<string, number> }>();
+  const ceiling = await recoveryCeiling(accounts);
+  for (let round = 0; round < ROUNDS; round++) {
+    for (const way of ways) {
+      const orders = signed(ordersPerRun / 2);
+      const requests = inRequests(orders, way);
+      const before = readProcessorTime(watched);
+      const ordersPerSec = await saturate(way, requests);
+      if (ordersPerSec < (best.get(way)?.ordersPerSec ?? 0)) continue;
+      best.set(way, { ordersPerSec, cpu: perOrder(before, readProcessorTime(watched), orders.length) });
+    }
+    const { oneCore, twoWorkers } = await recoveryCeiling(accounts);
+    ceiling.oneCore = Math.max(ceiling.oneCore, oneCore);
+    ceiling.twoWorkers = Math.max(ceiling.twoWorkers, twoWorkers);
   }
-  // The start of the program counts for nothing: asking begins anew.
-  await longestTask(server);
-  for (const way of ways) {
-    const orders = signed(ordersPerRun);
-    const before = readProcessorTime(watched);
-    const ordersPerSec = await saturate(way, orders);
-    cpu[way.name] = perOrder(before, readProcessorTime(watched), orders.length);
-    const latencies = await atRate(way, signed(Math.ceil(ordersPerRun / 2)), ordersPerSec / 2);
+  say(`recovery alone: ${ceiling.oneCore} /s on one core, ${ceiling.twoWorkers} /s on two workers`);
+  const figures: Record<string, Figures> = {};
+  for (const [way, { ordersPerSec, cpu }] of best) {
+    const latencies = await atRate(way, inRequests(signed(ordersPerRun / 2), way), ordersPerSec / 2);
     figures[way.name] = { ordersPerSec: Math.round(ordersPerSec), ...latencies };
     say(
       `${way.name}: ${Math.round(ordersPerSec)} orders/s; at half of it p50 ${latencies.p50Ms} ms, p99 ${latencies.p99Ms} ms`,
     );
-    say(`  processor time, µs an order: ${JSON.stringify(cpu[way.name])}`);
-    way.client.close();
+    say(`  processor time, µs an order: ${JSON.stringify(cpu)}`);
   }
-  const longestTaskMs = await longestTask(server);
+  for (const { client } of ways) client.close();
   const share = (name: string, of: number): number => Number(((figures[name]?.ordersPerSec ?? 0) / of).toFixed(3));
   const result = {
     ...figures,
@@ -111,8 +125,8 @@ try {
 }
 
 /** Orders per second with a fixed number of requests under way. */
-async function saturate(way: Way, orders: readonly SignedBody[]): Promise<number> {
-  const requests = inRequests(orders, way);
+async function saturate(way: Way, requests: Request[]): Promise<number> {
+  const orders = requests.length * way.perRequest;
   const beganMs = performance.now();
   await Promise.all(
     Array.from({ length: way.underWay }, async () => {
@@ -120,20 +134,19 @@ async function saturate(way: Way, orders: readonly SignedBody[]): Promise<number
         await way.client.place(request);
     }),
   );
-  return (orders.length * 1_000) / (performance.now() - beganMs);
+  return (orders * 1_000) / (performance.now() - beganMs);
 }
 
 /** Time from the moment a request is due to its answer, at a fixed rate of orders per second. */
 async function atRate(
   way: Way,
-  orders: readonly SignedBody[],
+  requests: Request[],
   ordersPerSec: number,
 ): Promise<{ p50Ms: number; p99Ms: number }> {
-  const requests = inRequests(orders, way).reverse();
   const everyMs = (way.perRequest * 1_000) / ordersPerSec;
   const beganMs = performance.now();
   const latencies = await Promise.all(
-    requests.map(async (request, index) => {
+    requests.reverse().map(async (request, index) => {
       const dueMs = beganMs + index * everyMs;
       const waitMs = dueMs - performance.now();
       if (waitMs > 0) await new Promise((resolve) => setTimeout(resolve, waitMs));
@@ -155,7 +168,7 @@ function inRequests(orders: readonly SignedBody[], { client, perRequest }: Way):
 }
 
 /** Digests and recoveries per second: inline on one core, and through the pool with two workers. */
-async function recoveryCeiling(from: readonly Trader[]): Promise<{ oneCore: number; twoWorkers: number }> {
+async function recoveryCeiling(from: readonly Trader[]): Promise<Ceiling> {
   const messages: SignedMessage[] = signOrders(from, 0, 4_000, startedMs).map(({ message, signature }) => ({
     kind: 'order',
     message,
@@ -185,7 +198,7 @@ function startServer(): Promise<{ child: ChildProcess; url: string }> {
   const profiling =
     values.profile === undefined ? [] : ['--cpu-prof', '--cpu-prof-interval=500', `--cpu-prof-dir=${values.profile}`];
   const execArgv = [...serviceFlags(), ...profiling];
-  const child = fork(program, [postgres.url, String(startedMs), String(TRADERS)], { execArgv });
+  const child = fork(program, [postgres.socketUrl, String(startedMs), String(TRADERS)], { execArgv });
   return new Promise((resolve, reject) => {
     child.once('message', (message) => resolve({ child, url: (message as { url: string }).url }));
     child.once('exit', (code) => reject(new Error(`the server ended with ${code} before it was ready`)));

@@ -4,7 +4,7 @@
  * Every one throws unless all of its orders were placed.
  */
 import { randomBytes } from 'node:crypto';
-import { connect, type Socket } from 'node:net';
+import { connect, type OnReadOpts, type Socket } from 'node:net';
 import type { SignedBody } from './orders.ts';
 
 /** Bytes of one request, which places one order or a batch. */
@@ -20,16 +20,16 @@ type Waiting = { readonly resolve: () => void; readonly reject: (error: Error) =
 
 export function httpClient(url: string, connections: number): Client {
   const pool = Array.from({ length: connections }, () =>
-    httpConnection(url, (answer) => (answer.status === 201 ? undefined : answer.body)),
+    httpConnection(url, (answer) => (answer.status === 201 ? undefined : answer.body())),
   );
   return httpOver(pool, url, '/api/v1/orders', ([order]) => (order as SignedBody).json);
 }
 
 export function batchClient(url: string, connections: number, perBatch: number): Client {
   const isPlaced = ({ status, body }: HttpAnswer): boolean =>
-    status === 200 && countOf(body, '"status":201') === perBatch;
+    status === 200 && countOf(body(), '"status":201') === perBatch;
   const pool = Array.from({ length: connections }, () =>
-    httpConnection(url, (answer) => (isPlaced(answer) ? undefined : answer.body)),
+    httpConnection(url, (answer) => (isPlaced(answer) ? undefined : answer.body())),
   );
   return httpOver(
     pool,
@@ -39,7 +39,7 @@ export function batchClient(url: string, connections: number, perBatch: number):
   );
 }
 
-type HttpAnswer = { readonly status: number; readonly body: string };
+type HttpAnswer = { readonly status: number; readonly body: () => string };
 type HttpConnection = { readonly send: (request: Request) => Promise<void>; readonly close: () => void };
 
 function httpOver(
@@ -81,15 +81,13 @@ function httpOver(
 function httpConnection(url: string, fault: (answer: HttpAnswer) => string | undefined): HttpConnection {
   let socket: Socket | undefined;
   let waiting: Waiting | undefined;
-  let received = '';
-  const onData = (chunk: string): void => {
-    received += chunk;
-    const headEnd = received.indexOf('\r\n\r\n');
-    if (headEnd === -1) return;
-    const length = /\r\ncontent-length: (\d+)/i.exec(received)?.[1];
-    if (received.length < headEnd + 4 + Number(length)) return;
-    const answer = { status: Number(received.slice(9, 12)), body: received.slice(headEnd + 4) };
-    received = '';
+  let begun: Buffer | undefined;
+  const onData = (chunk: Buffer): void => {
+    const received = begun === undefined ? chunk : Buffer.concat([begun, chunk]);
+    const answer = answerIn(received);
+    // The socket's buffer is filled again by what comes next.
+    begun = answer === undefined ? Buffer.from(received) : undefined;
+    if (answer === undefined) return;
     const asked = waiting;
     waiting = undefined;
     const wrong = fault(answer);
@@ -97,12 +95,10 @@ function httpConnection(url: string, fault: (answer: HttpAnswer) => string | und
     else asked?.reject(new Error(`the API answered ${answer.status}: ${wrong.slice(0, 500)}`));
   };
   const connected = async (): Promise<Socket> => {
-    const opened = await open(url);
-    opened.setEncoding('latin1');
-    opened.on('data', onData);
+    const opened = await open(url, onData);
     opened.on('close', () => {
       socket = undefined;
-      received = '';
+      begun = undefined;
       waiting?.reject(new Error('the API closed the connection'));
     });
     socket = opened;
@@ -118,6 +114,18 @@ function httpConnection(url: string, fault: (answer: HttpAnswer) => string | und
     },
     close: () => socket?.destroy(),
   };
+}
+
+const CHUNK_BYTES = 16_384;
+
+/** Undefined until it is whole. */
+function answerIn(received: Buffer): HttpAnswer | undefined {
+  const headEnd = received.indexOf('\r\n\r\n');
+  if (headEnd === -1) return undefined;
+  const head = received.toString('latin1', 0, headEnd);
+  const length = Number(/\r\ncontent-length: (\d+)/i.exec(head)?.[1]);
+  if (received.length < headEnd + 4 + length) return undefined;
+  return { status: Number(head.slice(9, 12)), body: () => received.toString('latin1', headEnd + 4) };
 }
 
 function countOf(text: string, part: string): number {
@@ -241,11 +249,23 @@ function frameAt(bytes: Buffer, at: number): { opcode: number; start: number; en
   return bytes.length < start + length ? undefined : { opcode, start, end: start + length };
 }
 
-function open(url: string): Promise<Socket> {
+/** @param onData is handed what comes in a buffer that is used again; without it the socket is a stream as any. */
+function open(url: string, onData?: (chunk: Buffer) => void): Promise<Socket> {
   const { hostname, port } = new URL(url);
-  const socket = connect({ host: hostname, port: Number(port), noDelay: true });
+  const place = { host: hostname, port: Number(port), noDelay: true };
+  const socket = onData === undefined ? connect(place) : connect({ ...place, onread: intoOneBuffer(onData) });
   return new Promise((resolve, reject) => {
     socket.once('connect', () => resolve(socket));
     socket.once('error', reject);
   });
+}
+
+function intoOneBuffer(onData: (chunk: Buffer) => void): OnReadOpts {
+  return {
+    buffer: Buffer.alloc(CHUNK_BYTES),
+    callback: (length, buffer) => {
+      onData(Buffer.from(buffer.buffer, buffer.byteOffset, length));
+      return true;
+    },
+  };
 }

@@ -24,12 +24,12 @@ import { Projector } from '../../src/storage/projections/projector.ts';
 import { PostgresSnapshots } from '../../src/storage/snapshots.ts';
 import { createInventedNode } from './invented-node.ts';
 import { CHAIN_ID, DOMAIN, deployedAtMs, traders, VAULT, vaultEvents } from './orders.ts';
-import { watchTasks } from './watch-tasks.ts';
+import { createTaskWatch } from './watch-tasks.ts';
 
 const [url = '', started = '0', traderCount = '1'] = process.argv.slice(2);
 const startedMs = Number(started);
 const logger = createLogger('warn', 'bench');
-const longestTask = watchTasks();
+const tasks = createTaskWatch();
 const ENGINE_KEY: Hex = `0x${'42'.repeat(32)}`;
 /** Nobody listens there: what the chain would say is in the database already, or invented. */
 const NO_NODE = 'http://127.0.0.1:1';
@@ -106,7 +106,10 @@ for (;;) {
   if (listed.rowCount === 1) break;
   await new Promise((resolve) => setTimeout(resolve, 50));
 }
-process.on('message', () => process.send?.({ longestTaskMs: longestTask() }));
+process.on('message', (asked) => {
+  if (asked === 'watch tasks') tasks.start();
+  else process.send?.({ longestTaskMs: tasks.stop() });
+});
 process.on('disconnect', () => process.exit(0));
 process.send?.({ url: address });
 

@@ -61,7 +61,7 @@ export type BuiltRow = {
 
 export function sha256(bytes: Uint8Array): Uint8Array {
   // As text first: a buffer of the hash's own would cost four times as much as the hash, its collection included.
-  return Buffer.from(hashOnce('sha256', bytes, 'latin1'), 'latin1');
+  return Buffer.from(hashOnce('sha256', bytes, 'binary'), 'binary');
 }
 
 export function toHex(bytes: Uint8Array): Hex {
