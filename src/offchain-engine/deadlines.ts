@@ -30,11 +30,6 @@ class Bucket {
     return this.count++;
   }
 
-  /** Reads the entry. @returns the last one */
-  look(entry: number): number {
-    return this.ids[entry]! < 0 ? 0 : this.ids[this.count - 1]!;
-  }
-
   takeLast(): number {
     return this.ids[--this.count]!;
   }
@@ -90,13 +85,6 @@ export class Deadlines {
       if (bucket.ids.length > FIRST_ENTRIES) this.#buckets[number] = undefined;
     }
     if (due <= this.#notBefore) this.#stale = true;
-  }
-
-  /** The order whose entry moves when `id` leaves; reads where it moves to. */
-  movedBy(id: number): number {
-    const { lifeInts, lifeFloats } = this.#pool;
-    const bucket = this.#buckets[bucketOf(lifeFloats[(id << LIFE_FLOAT_SHIFT) | DUE]!)];
-    return bucket === undefined ? 0 : bucket.look(lifeInts[(id << LIFE_INT_SHIFT) | DUE_AT]!);
   }
 
   /** First deadline in Unix seconds; Infinity when there is none. */

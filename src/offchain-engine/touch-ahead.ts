@@ -75,7 +75,6 @@ export function touchAhead(state: EngineState, commands: CommandRecords, first: 
   findMakers(state);
   touchOrders(state);
   touchNeighbours(state);
-  touchDeadlines(state);
 }
 
 /** Reads what settling the trades [from, to) of the log will read and write: orders that were traded a while ago. */
@@ -215,9 +214,4 @@ function touchNeighbours({ pool, lanes }: EngineState): void {
     combined ^= laneInts[lifeInts[(id << LIFE_INT_SHIFT) | LANE_SLOT]! << LANE_INT_SHIFT]!;
   }
   read[0] = combined;
-}
-
-function touchDeadlines({ pool, deadlines }: EngineState): void {
-  for (let index = 0; index < endingCount; index++) at[index] = deadlines.movedBy(ending[index]!) << LIFE_INT_SHIFT;
-  touch(pool.lifeInts, endingCount);
 }
