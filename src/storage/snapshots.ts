@@ -4,12 +4,12 @@ import type { JournalSequence } from '../domain/units.ts';
 import { toBytes, toHex } from '../offchain-engine/sequencer/journal-row.ts';
 import type { Snapshot, SnapshotStore } from '../offchain-engine/sequencer/ports.ts';
 
-type StoredSnapshot = {
-  readonly sequence: number;
+/** The first piece comes with what the others belong to. */
+type StoredPiece = {
   readonly rules_version: number;
   readonly state_hash: Buffer;
   readonly journal_hash: Buffer;
-  readonly body: Buffer;
+  readonly bytes: Buffer;
 };
 
 const SNAPSHOTS_KEPT = 3;
@@ -71,27 +71,26 @@ export class PostgresSnapshots implements SnapshotStore {
       'SELECT sequence FROM snapshots ORDER BY sequence DESC',
     );
     for (const { sequence } of sequences.rows) {
-      const found = await this.#pool.query<StoredSnapshot>(
-        'SELECT sequence, rules_version, state_hash, journal_hash, body FROM snapshots WHERE sequence = $1',
+      // All pieces by one statement: a leader that saves newer ones deletes it whole, perhaps meanwhile.
+      const { rows } = await this.#pool.query<StoredPiece>(
+        `SELECT 0 AS part, rules_version, state_hash, journal_hash, body AS bytes FROM snapshots WHERE sequence = $1
+         UNION ALL
+         SELECT part, NULL, NULL, NULL, bytes FROM snapshot_parts WHERE sequence = $1
+         ORDER BY part`,
         [sequence],
       );
-      const parts = await this.#pool.query<{ bytes: Buffer }>(
-        'SELECT bytes FROM snapshot_parts WHERE sequence = $1 ORDER BY part',
-        [sequence],
-      );
-      // It may have been deleted meanwhile by a leader that saved newer ones.
-      if (found.rows[0] !== undefined) yield fromStored(found.rows[0], parts.rows);
+      if (rows[0] !== undefined) yield fromStored(sequence, rows[0], rows);
     }
   }
 }
 
-function fromStored(stored: StoredSnapshot, parts: readonly { readonly bytes: Buffer }[]): Snapshot {
+function fromStored(sequence: number, first: StoredPiece, pieces: readonly StoredPiece[]): Snapshot {
   return {
-    sequence: stored.sequence as JournalSequence,
-    rulesVersion: stored.rules_version,
-    stateHash: toHex(stored.state_hash),
-    journalHash: toHex(stored.journal_hash),
-    body: parts.length === 0 ? stored.body : Buffer.concat([stored.body, ...parts.map(({ bytes }) => bytes)]),
+    sequence: sequence as JournalSequence,
+    rulesVersion: first.rules_version,
+    stateHash: toHex(first.state_hash),
+    journalHash: toHex(first.journal_hash),
+    body: pieces.length === 1 ? first.bytes : Buffer.concat(pieces.map(({ bytes }) => bytes)),
   };
 }
 
