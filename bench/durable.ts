@@ -138,11 +138,7 @@ async function saturate(way: Way, requests: Request[]): Promise<number> {
 }
 
 /** Time from the moment a request is due to its answer, at a fixed rate of orders per second. */
-async function atRate(
-  way: Way,
-  requests: Request[],
-  ordersPerSec: number,
-): Promise<{ p50Ms: number; p99Ms: number }> {
+async function atRate(way: Way, requests: Request[], ordersPerSec: number): Promise<{ p50Ms: number; p99Ms: number }> {
   const everyMs = (way.perRequest * 1_000) / ordersPerSec;
   const beganMs = performance.now();
   const latencies = await Promise.all(

@@ -3,10 +3,12 @@ import type pg from 'pg';
 import type { SequencedCommand } from '../../src/domain/commands.ts';
 import type { TimestampMs } from '../../src/domain/units.ts';
 import { JOURNAL_START, receiptProves, verifyRow } from '../../src/offchain-engine/sequencer/journal-row.ts';
-import type { SequencerReply } from '../../src/offchain-engine/sequencer/ports.ts';
+import type { NewJournalRow, SequencerReply } from '../../src/offchain-engine/sequencer/ports.ts';
 import { sealByCountAndAge } from '../../src/offchain-engine/sequencer/sealing.ts';
 import { openDatabase } from '../../src/storage/database.ts';
+import { PostgresJournal } from '../../src/storage/journal/postgres-journal.ts';
 import { PostgresJournalReader } from '../../src/storage/journal/read-journal.ts';
+import { PostgresLeadership } from '../../src/storage/leadership.ts';
 import { resetJournal } from '../storage/journal-rows.ts';
 import { useTestDatabase } from '../support/database.ts';
 import { blockAppends, type Led, signRow, sleep, soon, startLeader } from './leading.ts';
@@ -319,6 +321,33 @@ describe('the sequencer', () => {
       (await Promise.all(replies)).map(committed);
     }
     assert.equal((await journaled()).length, 202);
+  });
+
+  it('answers for each row by itself when a large one fails at once, while the one before it waits to be applied', async () => {
+    class FailingJournal extends PostgresJournal {
+      fails = false;
+      override append(row: NewJournalRow): ReturnType<PostgresJournal['append']> {
+        return this.fails ? Promise.reject(new Error('the socket is gone')) : super.append(row);
+      }
+    }
+    const owner = { pool, owner: 'failing', leaseMs: 1_500 };
+    const journal = new FailingJournal(owner);
+    const { sequencer, engine } = await leader({ journal, leadership: new PostgresLeadership(owner) });
+    const unheard: unknown[] = [];
+    const hear = (cause: unknown): void => void unheard.push(cause);
+    process.on('unhandledRejection', hear);
+    const block = await blockAppends(pool);
+    const first = sequencer.submit(place(1), soon());
+    await sleep(50);
+    journal.fails = true;
+    const others = Array.from({ length: 200 }, (_, index) => sequencer.submit(place(index + 2), soon()));
+    await block.release();
+    assert.equal(committed(await first).sequence, 3);
+    assert.deepEqual(new Set((await Promise.all(others)).map(({ kind }) => kind)), new Set(['unknown']));
+    await assert.rejects(sequencer.stopped, /the socket is gone/);
+    assert.equal(engine.lastSequence, 3);
+    process.off('unhandledRejection', hear);
+    assert.deepEqual(unheard, []);
   });
 
   it('stops when a row cannot be signed, leaving its commands journaled and their outcome unknown to clients', async () => {

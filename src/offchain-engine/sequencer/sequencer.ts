@@ -78,7 +78,7 @@ type Alone = {
   readonly fail: (error: unknown) => void;
 };
 
-/** Bounds how long the engine computes in one go, too: a row is built, and the one before it applied, without a pause. */
+/** Bounds how long the engine computes in one go, too: a row is built, or applied, without a pause. */
 const ROW_COMMANDS_MAX = 256;
 /** A row of so many commands is a sign of load: see `#rest`. */
 const REST_AFTER_COMMANDS = 4;
@@ -260,8 +260,13 @@ export class Sequencer<Engine extends LeadingEngine> {
         continue;
       }
       const appended = this.#append(row);
+      appended.catch(() => undefined); // Awaited below: not unheard meanwhile.
       try {
-        if (committed !== undefined) this.#finish(committed);
+        if (committed !== undefined) {
+          // Building a large row and applying the one before it would be one long task.
+          if (committed.commands.length + row.commands.length > ROW_COMMANDS_MAX / 2) await nextTurn();
+          this.#finish(committed);
+        }
       } catch (error) {
         // The row under way may be committed: nobody can say so any more.
         await appended.catch(() => undefined);
@@ -467,7 +472,7 @@ export class Sequencer<Engine extends LeadingEngine> {
     });
     this.#wake = () => undefined;
     // Commands come in groups: those of the same turn of the event loop share the row of the first.
-    await new Promise((resolve) => setImmediate(resolve));
+    await nextTurn();
   }
 
   /** Every write renews the lease; this does it in quiet times. A database that is away is the next append's business. */
@@ -486,6 +491,8 @@ export class Sequencer<Engine extends LeadingEngine> {
     this.#wake();
   }
 }
+
+const nextTurn = (): Promise<void> => new Promise((resolve) => setImmediate(resolve));
 
 function settleAll(row: Row, reply: SequencerReply): void {
   for (const queued of row.queued) queued?.settle(reply);
