@@ -31,6 +31,7 @@ import type { Hex, JournalSequence, TimestampMs } from '../../domain/units.ts';
 import type { CommandClock } from './command-clock.ts';
 import { CommandQueue, type QueueBounds, type QueuedCommand } from './command-queue.ts';
 import { type BuiltRow, buildRow, receiptFor } from './journal-row.ts';
+import { nextTurn } from './next-turn.ts';
 import type { Journal, Leadership, LeadingEngine, ProblemListener, RowSigner, SequencerReply } from './ports.ts';
 import type { Replica } from './replica.ts';
 import type { SealPolicy } from './sealing.ts';
@@ -105,6 +106,7 @@ export class Sequencer<Engine extends LeadingEngine> {
   #tail: { readonly lastSequence: number; readonly hash: JournalRow['hash'] };
   /** The row with the sequencer's own latest command, until it is applied. */
   #decisionUnderWay: BuiltRow | undefined;
+  #finished: JournalRow | undefined;
   #failure: Error | undefined;
   #sealRequested = false;
   /** How many want sealing to rest. */
@@ -242,6 +244,8 @@ export class Sequencer<Engine extends LeadingEngine> {
   async #run(): Promise<void> {
     let committed: CommittedRow | undefined;
     for (;;) {
+      if (this.#finished !== undefined) await this.#options.snapshots.offer(this.#finished);
+      this.#finished = undefined;
       if (this.#failure !== undefined) {
         if (committed !== undefined) this.#finish(committed);
         throw this.#failure;
@@ -283,10 +287,9 @@ export class Sequencer<Engine extends LeadingEngine> {
   }
 
   /**
-   * Under load the next row gathers for as long as the last ones took to write: a row costs the same for few commands as for many,
-   * and on a machine whose processors are busy that cost, not the disk, is what limits the rate. It waits no longer than for half as
-   * many as the last row had: those who wait for an answer before they send more, half of them now and half with the row after,
-   * would wait for nothing.
+   * Under load the next row gathers for as long as the last ones took to write: a row costs the same for few commands as for many, and
+   * on busy processors that limits the rate. It waits for half as many as the last row had at most: those who send only when they are
+   * answered, half of them now and half with the row after, would wait for nothing.
    */
   async #rest(enoughCommands: number): Promise<void> {
     const restMs = Math.min(this.#appendMs, REST_MAX_MS);
@@ -435,7 +438,7 @@ export class Sequencer<Engine extends LeadingEngine> {
         this.#fail(cause);
       },
     );
-    this.#options.snapshots.offer(row);
+    this.#finished = row;
   }
 
   /** What a reply sets off runs in the same turn of the event loop, so a large row is answered over several. */
@@ -491,8 +494,6 @@ export class Sequencer<Engine extends LeadingEngine> {
     this.#wake();
   }
 }
-
-const nextTurn = (): Promise<void> => new Promise((resolve) => setImmediate(resolve));
 
 function settleAll(row: Row, reply: SequencerReply): void {
   for (const queued of row.queued) queued?.settle(reply);

@@ -8,6 +8,7 @@ import { RULES_VERSION } from '../../domain/commands.ts';
 import type { JournalRow } from '../../domain/journal.ts';
 import type { Hash } from '../../domain/units.ts';
 import { toHex } from './journal-row.ts';
+import { nextTurn } from './next-turn.ts';
 import type { EngineForm, ProblemListener, SequencedEngine, SnapshotStore } from './ports.ts';
 
 export type SnapshotTakerOptions<Engine extends SequencedEngine> = {
@@ -34,12 +35,17 @@ export class SnapshotTaker<Engine extends SequencedEngine = SequencedEngine> {
     this.#lastSequence = options.engine.lastSequence;
   }
 
-  /** Called when the engine stands exactly at the end of `row`. Whether the memory for it is there yet does not decide on a row. */
-  offer(row: JournalRow): void {
+  /**
+   * Called when the engine stands exactly at the end of `row`; it must stay there until this is done, which copies the state in a
+   * task of its own. Whether the memory for it is there yet does not decide on a row.
+   */
+  async offer(row: JournalRow): Promise<void> {
     if (this.#writing !== undefined) return;
     const commands = row.lastSequence - this.#lastSequence;
-    if (commands >= this.#options.everyCommands) this.#take(row);
-    else if (commands >= this.#options.everyCommands / 2) this.#makeReady();
+    if (commands >= this.#options.everyCommands) {
+      await nextTurn();
+      this.#take(row);
+    } else if (commands >= this.#options.everyCommands / 2) this.#makeReady();
   }
 
   #take(row: JournalRow): void {
@@ -86,7 +92,7 @@ export class SnapshotTaker<Engine extends SequencedEngine = SequencedEngine> {
 
 async function finish<Result>(encoding: Iterator<undefined, Result, undefined>): Promise<Result> {
   for (;;) {
-    await new Promise((resolve) => setImmediate(resolve));
+    await nextTurn();
     const startMs = performance.now();
     do {
       const step = encoding.next();
@@ -100,7 +106,7 @@ async function hashInSlices(body: Uint8Array): Promise<Hash> {
   const hash = createHash('sha256');
   for (let start = 0; start < body.length; start += HASH_SLICE_BYTES) {
     hash.update(body.subarray(start, start + HASH_SLICE_BYTES));
-    await new Promise((resolve) => setImmediate(resolve));
+    await nextTurn();
   }
   return toHex(hash.digest());
 }
