@@ -58,6 +58,21 @@ describe('recovery of the engine', () => {
   const snapshotSequences = async (): Promise<number[]> =>
     (await pool.query('SELECT sequence FROM snapshots ORDER BY sequence DESC')).rows.map(({ sequence }) => sequence);
 
+  it('goes on leading when there is no memory to copy the state into', async () => {
+    const noMemory = (): never => {
+      throw new RangeError('Array buffer allocation failed');
+    };
+    const led = await leader({ snapshotEveryCommands: 10, form: { ...RECORDING_FORM, encodeInSteps: noMemory } });
+    for (let sequence = 1; sequence <= 30; sequence++) {
+      const reply = await led.sequencer.submit(place(sequence), soon());
+      assert.equal(reply.kind, 'committed');
+    }
+    await led.sequencer.stop();
+    assert.deepEqual(await snapshotSequences(), []);
+    assert.match(led.problems[0] ?? '', /^the snapshot at sequence \d+ was not saved$/);
+    assert.ok(led.problems.length >= 2, 'it tries again with the next one due');
+  });
+
   it('gives the same state from a snapshot as from command 1', async () => {
     const stateHash = await journalWithSnapshots(60);
     const [newest] = await snapshotSequences();

@@ -51,8 +51,8 @@ export class SnapshotTaker<Engine extends SequencedEngine = SequencedEngine> {
   #take(row: JournalRow): void {
     this.#lastSequence = row.lastSequence;
     this.#madeReady = false;
-    const { engine, form, onProblem } = this.#options;
-    this.#writing = this.#save(row, form.encodeInSteps(engine))
+    const { onProblem } = this.#options;
+    this.#writing = this.#save(row)
       // A missing snapshot costs time at the next recovery, nothing else.
       .catch((cause: unknown) =>
         onProblem({ message: `the snapshot at sequence ${row.lastSequence} was not saved`, cause }),
@@ -73,8 +73,10 @@ export class SnapshotTaker<Engine extends SequencedEngine = SequencedEngine> {
     );
   }
 
-  async #save(row: JournalRow, encoding: Iterator<undefined, Uint8Array, undefined>): Promise<void> {
-    const body = await finish(encoding);
+  /** The state is fixed at once, before the first step; where there is no memory for it, that is a missing snapshot too. */
+  async #save(row: JournalRow): Promise<void> {
+    const { engine, form } = this.#options;
+    const body = await finish(form.encodeInSteps(engine));
     await this.#options.store.save({
       sequence: row.lastSequence,
       rulesVersion: RULES_VERSION,
