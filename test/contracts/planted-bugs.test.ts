@@ -1,4 +1,7 @@
-/** The tables of bugs that `npm run test:promises` and `npm run test:mutation` plant: each text must still stand where it is looked for. */
+/**
+ * The tables of bugs that `npm run test:promises`, `npm run test:mutation` and `node scripts/plant-bugs.ts` plant: each text must still
+ * stand where it is looked for.
+ */
 import assert from 'node:assert/strict';
 import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
@@ -6,10 +9,12 @@ import { PLANTED_BUGS as PROMISE_BUGS, TEST_OF_PROMISE } from '../../scripts/bre
 import { plant } from '../../scripts/break-promises.ts';
 import { PLANTED_BUGS as CONTRACT_BUGS } from '../../scripts/mutate-contracts/planted-bugs.ts';
 import { PROJECT_DIRECTORY } from '../../scripts/run-command.ts';
+import { PLANTED_BUGS as SIMULATION_BUGS } from '../../scripts/simulation/planted-bugs.ts';
 
 describe('planted bugs', () => {
   const bugs = [
     ...PROMISE_BUGS,
+    ...SIMULATION_BUGS,
     ...CONTRACT_BUGS.map(({ name, file, from, to }) => ({
       what: name,
       file: `contracts/${file}`,

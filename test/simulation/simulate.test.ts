@@ -1,4 +1,5 @@
 import assert from 'node:assert/strict';
+import { mock } from 'node:test';
 import { STEPS, simulateSeed } from '../../scripts/simulation/simulate-seed.ts';
 
 const SEEDS = 50;
@@ -58,5 +59,13 @@ describe('simulated lives of the exchange', function () {
     const [once, again] = [await simulateSeed(7, STEPS), await simulateSeed(7, STEPS)];
     assert.deepEqual(again, once);
     assert.notEqual((await simulateSeed(8, STEPS)).journalHash, once.journalHash);
+  });
+
+  it('are the same on a machine that is so slow that every look at its clock is 5 ms later', async () => {
+    const once = await simulateSeed(9, STEPS);
+    let slowMs = 0;
+    const slow = mock.method(performance, 'now', () => (slowMs += 5));
+    const again = await simulateSeed(9, STEPS).finally(() => slow.mock.restore());
+    assert.deepEqual(again, once);
   });
 });

@@ -192,12 +192,13 @@ export async function startApiExchange(
       const reply = await sequencer.submitOperator(command);
       if (reply.kind !== 'committed') throw new Error(`the engine answered ${reply.kind}`);
     },
-    /** A new wallet with 100 WETH and 1,000,000 USDC. */
+    /** A new wallet with 100 WETH and 1,000,000 USDC, in the engine and in the projections. */
     fundedWallet: async (): Promise<Wallet> => {
       const wallet = privateKeyToAccount(generatePrivateKey());
       const account = wallet.address.toLowerCase() as Address;
       await fact({ kind: 'depositCredited', account, asset: 0, amount: 100_000_000_000 as Quanta });
       await fact({ kind: 'depositCredited', account, asset: 1, amount: 1_000_000_000_000 as Quanta });
+      await projected(pool, engine);
       return wallet;
     },
     projected: () => projected(pool, engine),
