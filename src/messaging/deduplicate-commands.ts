@@ -2,7 +2,7 @@
  * The same signed command delivered twice is answered twice and executed once.
  *
  * Commands with a signature (orders, withdrawals) are known by their whole content. One that is under way is joined; one that
- * was accepted is answered from memory, as long as it is among the last `REPLIES_KEPT`. A refused one is executed again:
+ * was accepted is answered from memory, as long as it is among the last `repliesKept`. A refused one is executed again:
  * what refused it may have changed. Beyond that memory the engine itself refuses a nonce that was used.
  */
 import type { UserCommand } from '../domain/commands.ts';
@@ -10,33 +10,29 @@ import type { NewOrder } from '../domain/orders.ts';
 import { RecentMap } from '../domain/recent-map.ts';
 import type { CommandHandler, CommandReply } from './port.ts';
 
-const REPLIES_KEPT = 4096;
-
 type SignedCommand = Extract<UserCommand, { kind: 'placeOrder' | 'replaceOrder' | 'requestWithdrawal' }>;
 type Known = { readonly command: SignedCommand; readonly reply: Promise<CommandReply> };
 
-export function deduplicateCommands(handler: CommandHandler): CommandHandler {
-  // By digest, which stands for all that was signed; what was said around it is compared.
-  const replies = new RecentMap<string, Known>(REPLIES_KEPT);
-  const forget = (digest: string, command: SignedCommand): void => {
-    if (replies.get(digest)?.command === command) replies.delete(digest);
-  };
+export function deduplicateCommands(handler: CommandHandler, repliesKept: number): CommandHandler {
+  // By digest, which stands for all that was signed; what was said around it is compared. As many as the handler takes at a time.
+  const underWay = new Map<string, Known>();
+  const accepted = new RecentMap<string, Known>(repliesKept);
   return (command, options) => {
     if (!isSigned(command)) return handler(command, options);
     const { digest } = command.kind === 'requestWithdrawal' ? command.withdrawal : command.order;
-    const known = replies.get(digest);
+    const known = underWay.get(digest) ?? accepted.get(digest);
     if (known !== undefined && saysTheSame(known.command, command)) return known.reply;
-    const reply = handler(command, options).then(
+    const reply = handler(command, options);
+    if (known !== undefined) return reply;
+    const own = { command, reply };
+    underWay.set(digest, own);
+    reply.then(
       (settled) => {
-        if (!isAccepted(settled)) forget(digest, command);
-        return settled;
+        if (isAccepted(settled)) accepted.set(digest, own);
+        underWay.delete(digest);
       },
-      (cause: unknown) => {
-        forget(digest, command);
-        throw cause;
-      },
+      () => underWay.delete(digest),
     );
-    if (known === undefined) replies.set(digest, { command, reply });
     return reply;
   };
 }

@@ -18,6 +18,8 @@ import type {
 const ANSWER_GRACE_MS = 5_000;
 /** How often it is looked who waits too long: a timer for each command would cost more than its way through here. */
 const DEADLINE_CHECK_MS = 250;
+/** Nothing is lost on this way, so whoever sends a command again does it at once; later the engine itself knows the nonce. */
+const REPLIES_KEPT = 256;
 const NOT_STARTED: CommandReply = { kind: 'overloaded', retryAfterMs: 500 };
 
 /** `answered` settles when the handler has; `settle` may have said `unknown` before. */
@@ -92,7 +94,7 @@ export function createInProcessTransport(options: { onProblem: TransportProblem 
       });
     },
     async serveCommands(served) {
-      const deduplicated = deduplicateCommands(served);
+      const deduplicated = deduplicateCommands(served, REPLIES_KEPT);
       handler = deduplicated;
       return async () => {
         if (handler === deduplicated) handler = undefined;

@@ -3,47 +3,61 @@ import { RecentMap } from '../../domain/recent-map.ts';
 import type { Hash } from '../../domain/units.ts';
 import { ProblemError } from '../problem.ts';
 
-/** A second or two at full load, far longer than the projections lag; kept longer, they are most of what a collection has to walk. */
-const PLACEMENTS_KEPT = 4_096;
+/**
+ * Of those done: what an order needs until the projections show it, which lag by some tenths of a second at full load. Beyond it the projections answer;
+ * kept longer, they are most of what a garbage collection has to walk.
+ */
+const PLACEMENTS_KEPT = 1_024;
 
 type Outcome<T> = Promise<{ readonly placed: T; readonly isNew: boolean }>;
-type Remembered<T> = { readonly content: string; outcome: Outcome<T> | undefined; isSubmitted: boolean };
+type UnderWay<T> = { readonly content: string; outcome: Outcome<T> | undefined; isSubmitted: boolean };
+type Done<T> = { readonly content: string; readonly placed: T };
 
 export class PlacementMemory<T> {
-  readonly #byDigest = new RecentMap<Hash, Remembered<T>>(PLACEMENTS_KEPT);
+  /** Bounded by what the signature pool and the engine's queue take. */
+  readonly #underWay = new Map<Hash, UnderWay<T>>();
+  readonly #done = new RecentMap<Hash, Done<T>>(PLACEMENTS_KEPT);
 
   /**
    * Runs `place` unless the digest is known. What failed is forgotten, so that it can be tried again.
    * @throws ProblemError CONFLICT when the digest is known with other content around it
    */
   once(digest: Hash, content: string, place: () => Outcome<T>): Outcome<T> {
-    const known = this.#byDigest.get(digest);
+    const known = this.#underWay.get(digest) ?? this.#done.get(digest);
     if (known !== undefined) return join(known, digest, content);
     // Known before it runs, so that it can be marked at once.
-    const remembered: Remembered<T> = { content, outcome: undefined, isSubmitted: false };
-    this.#byDigest.set(digest, remembered);
+    const underWay: UnderWay<T> = { content, outcome: undefined, isSubmitted: false };
+    this.#underWay.set(digest, underWay);
     const running = place();
-    remembered.outcome = running;
-    // The failure is told to whoever started it; those who joined see it too.
-    running.catch(() => this.#byDigest.delete(digest));
+    underWay.outcome = running;
+    // A failure is told to whoever started it; those who joined see it too.
+    running.then(
+      ({ placed }) => {
+        this.#done.set(digest, { content, placed });
+        this.#underWay.delete(digest);
+      },
+      () => this.#underWay.delete(digest),
+    );
     return running;
   }
 
   /** The engine has the order, or will have it without anybody waiting for another: from now on it may be waited for. */
   markSubmitted(digest: Hash): void {
-    const remembered = this.#byDigest.get(digest);
-    if (remembered !== undefined) remembered.isSubmitted = true;
+    const underWay = this.#underWay.get(digest);
+    if (underWay !== undefined) underWay.isSubmitted = true;
   }
 
   /** The placement of this digest, when this gateway has brought it to the engine; waits for the engine's answer. */
   async submitted(digest: Hash): Promise<T | undefined> {
-    return this.#byDigest.get(digest)?.isSubmitted === true ? this.find(digest) : undefined;
+    return this.#underWay.get(digest)?.isSubmitted === false ? undefined : this.find(digest);
   }
 
   /** The placement of this digest, done or under way. Never call it for a digest whose own placement waits for the answer. */
   async find(digest: Hash): Promise<T | undefined> {
+    const underWay = this.#underWay.get(digest);
+    if (underWay === undefined) return this.#done.get(digest)?.placed;
     try {
-      return (await this.#byDigest.get(digest)?.outcome)?.placed;
+      return (await underWay.outcome)?.placed;
     } catch {
       // It was refused or its outcome is unknown: the projections know more than we do.
       return undefined;
@@ -52,11 +66,11 @@ export class PlacementMemory<T> {
 }
 
 async function join<T>(
-  { content: known, outcome }: Remembered<T>,
+  known: UnderWay<T> | Done<T>,
   digest: Hash,
   content: string,
 ): Promise<{ readonly placed: T; readonly isNew: boolean }> {
-  if (known !== content) {
+  if (known.content !== content) {
     throw new ProblemError(
       'CONFLICT',
       `The order ${digest} was sent before with other options around the same signature.`,
@@ -68,7 +82,8 @@ async function join<T>(
       },
     );
   }
+  if ('placed' in known) return { placed: known.placed, isNew: false };
   // Undefined only while `place` has not returned, when nobody else runs.
-  if (outcome === undefined) throw new Error(`the placement of ${digest} waits for itself`);
-  return { placed: (await outcome).placed, isNew: false };
+  if (known.outcome === undefined) throw new Error(`the placement of ${digest} waits for itself`);
+  return { placed: (await known.outcome).placed, isNew: false };
 }

@@ -15,6 +15,8 @@ import { RedisEventPublisher, RedisEventReader } from './event-stream.ts';
 import { createSealer, type Sealer, type SealPurpose } from './seal.ts';
 
 const CONNECT_TIMEOUT_MS = 10_000;
+/** A client resends what it lost the answer of within seconds. */
+const REPLIES_KEPT = 4_096;
 
 /** What arrives on the channel of one transport. */
 type Message = ReplyMessage | { readonly kind: 'snapshot'; readonly id: string; readonly snapshot: BookSnapshot };
@@ -93,7 +95,7 @@ export async function createRedisTransport(options: RedisTransportOptions): Prom
     submit: (command, submitted) => client.submit(command, submitted),
     async serveCommands(handler) {
       const reader = connectForReading(options);
-      const served = deduplicateCommands(handler);
+      const served = deduplicateCommands(handler, REPLIES_KEPT);
       const server = new RedisCommandServer({
         connections: { reader, calls },
         keys,
