@@ -1,6 +1,9 @@
 /**
  * When live orders must be looked at again (expiry, or the end of the session key that signed them): a wheel of buckets of
  * 64 seconds over 48 days, longer than an order may live, so that entry and removal cost the same whatever rests.
+ *
+ * An order that leaves a large bucket only says so in its own record, which is at hand: to look up its entry would be to wait for far
+ * memory with every order that ends. Its entry is dropped later, together with others.
  */
 import { BitLadder } from './book/bit-ladder.ts';
 import type { OrderPool } from './book/order-pool.ts';
@@ -11,27 +14,104 @@ const { DUE, DUE_AT, LIFE_FLOAT_SHIFT, LIFE_INT_SHIFT } = orders;
 
 const BUCKETS = 65_536;
 const BUCKET_SECONDS = 64;
-/** A bucket that has been larger gives its memory back when it is empty: there are 65,536 of them. */
+/** A bucket that has been larger gives its memory back when nobody waits in it: there are 65,536 of them. */
 const FIRST_ENTRIES = 16;
+/** A bucket of fewer entries fits a near cache: there an entry is dropped with its order. */
+const NEAR_ENTRIES = 8_192;
+/** Entries of orders that have left are dropped at the latest once a bucket has so many times as many entries as orders. */
+const ENTRIES_PER_ORDER_MAX = 3;
+/** Entries looked at together, so that their loads overlap. */
+const SWEPT_ENTRIES = 64;
+/** `DUE_AT` of an order that is in no bucket. */
+const NOWHERE = -1;
 
-/** Ids in no particular order: one that leaves gives its entry to the last. An order knows its entry (`DUE_AT`). */
+/** What was read, combined: a figure without meaning, kept so that no read is left out. */
+const read = new Int32Array(1);
+
+/**
+ * Ids in no particular order. An order knows which entry is its own (`DUE_AT`); whatever else has its id is an old entry. One that
+ * is dropped leaves its place to the last.
+ */
 class Bucket {
-  ids = new Int32Array(FIRST_ENTRIES);
-  count = 0;
+  readonly #number: number;
+  readonly #pool: OrderPool;
+  #ids = new Int32Array(FIRST_ENTRIES);
+  #entries = 0;
+  /** Orders that wait: as many as entries, unless some are old. */
+  #orders = 0;
+  #sweptTo = 0;
 
-  /** @returns the entry */
-  append(id: number): number {
-    if (this.count === this.ids.length) {
-      const grown = new Int32Array(this.ids.length * 2);
-      grown.set(this.ids);
-      this.ids = grown;
-    }
-    this.ids[this.count] = id;
-    return this.count++;
+  constructor(number: number, pool: OrderPool) {
+    this.#number = number;
+    this.#pool = pool;
   }
 
-  takeLast(): number {
-    return this.ids[--this.count]!;
+  get isEmpty(): boolean {
+    return this.#orders === 0;
+  }
+
+  add(id: number): void {
+    if (this.#entries > NEAR_ENTRIES && this.#entries > ENTRIES_PER_ORDER_MAX * this.#orders) this.#sweep();
+    if (this.#entries === this.#ids.length) {
+      const grown = new Int32Array(this.#ids.length * 2);
+      grown.set(this.#ids);
+      this.#ids = grown;
+    }
+    this.#ids[this.#entries] = id;
+    this.#pool.lifeInts[(id << LIFE_INT_SHIFT) | DUE_AT] = this.#entries++;
+    this.#orders++;
+  }
+
+  leave(id: number): void {
+    const { lifeInts } = this.#pool;
+    const entry = lifeInts[(id << LIFE_INT_SHIFT) | DUE_AT]!;
+    lifeInts[(id << LIFE_INT_SHIFT) | DUE_AT] = NOWHERE;
+    this.#orders--;
+    if (this.#orders === 0) this.#clear();
+    else if (this.#entries <= NEAR_ENTRIES) this.#drop(entry);
+  }
+
+  /** Visits the orders that wait, in no particular order, until a visit gives false. */
+  visit(each: (id: number) => boolean): void {
+    for (let entry = 0; entry < this.#entries; entry++) {
+      const id = this.#ids[entry]!;
+      if (this.#isOwn(entry, id) && !each(id)) return;
+    }
+  }
+
+  #drop(entry: number): void {
+    const last = --this.#entries;
+    if (last === entry) return;
+    const id = this.#ids[last]!;
+    if (this.#entries === this.#orders || this.#isOwn(last, id))
+      this.#pool.lifeInts[(id << LIFE_INT_SHIFT) | DUE_AT] = entry;
+    this.#ids[entry] = id;
+  }
+
+  #clear(): void {
+    this.#entries = 0;
+    if (this.#ids.length > FIRST_ENTRIES) this.#ids = new Int32Array(FIRST_ENTRIES);
+  }
+
+  /** Drops what is old among the next few entries. */
+  #sweep(): void {
+    const { lifeInts } = this.#pool;
+    let combined = 0;
+    for (let next = 0; next < SWEPT_ENTRIES; next++)
+      combined ^= lifeInts[(this.#ids[(this.#sweptTo + next) % this.#entries]! << LIFE_INT_SHIFT) | DUE_AT]!;
+    read[0] = combined;
+    for (let left = SWEPT_ENTRIES; left > 0; left--) {
+      if (this.#sweptTo >= this.#entries) this.#sweptTo = 0;
+      if (this.#isOwn(this.#sweptTo, this.#ids[this.#sweptTo]!)) this.#sweptTo++;
+      else this.#drop(this.#sweptTo);
+    }
+  }
+
+  #isOwn(entry: number, id: number): boolean {
+    const { lifeInts, lifeFloats } = this.#pool;
+    if (lifeInts[(id << LIFE_INT_SHIFT) | DUE_AT] !== entry) return false;
+    // It may be at the same place of another bucket by now.
+    return bucketOf(lifeFloats[(id << LIFE_FLOAT_SHIFT) | DUE]!) >= 0;
   }
 }
 
@@ -57,12 +137,12 @@ export class Deadlines {
     const due = this.#pool.lifeFloats[(id << LIFE_FLOAT_SHIFT) | DUE]!;
     const number = bucketOf(due);
     let bucket = this.#buckets[number];
-    if (bucket === undefined || bucket.count === 0) {
-      bucket ??= new Bucket();
+    if (bucket === undefined) {
+      bucket = new Bucket(number, this.#pool);
       this.#buckets[number] = bucket;
-      this.#bits.add(number);
     }
-    this.#pool.lifeInts[(id << LIFE_INT_SHIFT) | DUE_AT] = bucket.append(id);
+    if (bucket.isEmpty) this.#bits.add(number);
+    bucket.add(id);
     if (due < this.#notBefore) {
       this.#notBefore = due;
       this.#stale = false;
@@ -70,20 +150,11 @@ export class Deadlines {
   }
 
   remove(id: number): void {
-    const { lifeInts, lifeFloats } = this.#pool;
-    const due = lifeFloats[(id << LIFE_FLOAT_SHIFT) | DUE]!;
+    const due = this.#pool.lifeFloats[(id << LIFE_FLOAT_SHIFT) | DUE]!;
     const number = bucketOf(due);
     const bucket = this.#buckets[number]!;
-    const at = lifeInts[(id << LIFE_INT_SHIFT) | DUE_AT]!;
-    const last = bucket.takeLast();
-    if (last !== id) {
-      bucket.ids[at] = last;
-      lifeInts[(last << LIFE_INT_SHIFT) | DUE_AT] = at;
-    }
-    if (bucket.count === 0) {
-      this.#bits.delete(number);
-      if (bucket.ids.length > FIRST_ENTRIES) this.#buckets[number] = undefined;
-    }
+    bucket.leave(id);
+    if (bucket.isEmpty) this.#bits.delete(number);
     if (due <= this.#notBefore) this.#stale = true;
   }
 
@@ -106,11 +177,10 @@ export class Deadlines {
     for (; bucket <= last; bucket++) {
       bucket = this.#nextBucket(bucket);
       if (bucket < 0 || bucket > last) break;
-      const { ids: waiting, count } = this.#buckets[bucket & (BUCKETS - 1)]!;
-      for (let index = 0; index < count; index++) {
-        const id = waiting[index]!;
+      this.#buckets[bucket & (BUCKETS - 1)]!.visit((id) => {
         if (lifeFloats[(id << LIFE_FLOAT_SHIFT) | DUE]! <= nowSeconds) ids.push(id);
-      }
+        return true;
+      });
     }
     this.#stale = true;
     return ids;
@@ -130,10 +200,11 @@ export class Deadlines {
     if (bucket < 0) return Number.POSITIVE_INFINITY;
     let first = Number.POSITIVE_INFINITY;
     const { lifeFloats } = this.#pool;
-    const { ids, count } = this.#buckets[bucket & (BUCKETS - 1)]!;
     // Nothing is due before `notBefore`: one that is due then is a first, and many may share a second.
-    for (let index = 0; index < count && first > notBefore; index++)
-      first = Math.min(first, lifeFloats[(ids[index]! << LIFE_FLOAT_SHIFT) | DUE]!);
+    this.#buckets[bucket & (BUCKETS - 1)]!.visit((id) => {
+      first = Math.min(first, lifeFloats[(id << LIFE_FLOAT_SHIFT) | DUE]!);
+      return first > notBefore;
+    });
     return first;
   }
 }

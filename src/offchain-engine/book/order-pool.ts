@@ -32,7 +32,7 @@ export const LANE_SLOT = 1;
 export const MAX_FEE_PPM = 2;
 /** Trades that are not final and name this order. */
 export const REFERENCES = 3;
-/** Entry in its bucket of the deadline wheel. */
+/** Its own entry in its bucket of the deadline wheel; −1 when it is in none. */
 export const DUE_AT = 4;
 /** Float64 slots of the life record. */
 export const FILLED = 4;
