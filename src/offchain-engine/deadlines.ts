@@ -111,7 +111,7 @@ class Bucket {
     const { lifeInts, lifeFloats } = this.#pool;
     if (lifeInts[(id << LIFE_INT_SHIFT) | DUE_AT] !== entry) return false;
     // It may be at the same place of another bucket by now.
-    return bucketOf(lifeFloats[(id << LIFE_FLOAT_SHIFT) | DUE]!) >= 0;
+    return bucketOf(lifeFloats[(id << LIFE_FLOAT_SHIFT) | DUE]!) === this.#number;
   }
 }
 
