@@ -59,6 +59,14 @@ describe('the memory of placements', () => {
     assert.equal(await memory.submitted(digestOf(1)), 7);
   });
 
+  it('does not show one that was never brought to the engine, because it stood for an earlier one', async () => {
+    const memory = new PlacementMemory<number>();
+    await memory.once(digestOf(2), 'content', async () => ({ placed: 1, isNew: false }));
+    await turn();
+    assert.equal(await memory.submitted(digestOf(2)), undefined);
+    assert.equal(await memory.find(digestOf(2)), 1);
+  });
+
   it('forgets the oldest of those done beyond its bound, and none that is under way', async () => {
     const memory = new PlacementMemory<number>();
     const { promise, resolve } = Promise.withResolvers<Outcome>();

@@ -264,6 +264,30 @@ describe('deficits', () => {
     }
   });
 
+  it('releases in the same order when a snapshot was taken and restored meanwhile', () => {
+    const eventsOf = (through: (exchange: Exchange) => void): unknown => {
+      const exchange = new Exchange();
+      // Whose proceeds are frozen first comes last among the accounts.
+      exchange.deposit(CAROL, 0, 1_000_000);
+      exchange.deposit(BOB, 1_000, 0);
+      exchange.deposit(ALICE, 0, 1_000_000);
+      exchange.place({ account: BOB, side: 'sell', size: 10, price: 100 });
+      exchange.place({ account: CAROL, side: 'buy', size: 10, price: 100 });
+      exchange.seal();
+      exchange.place({ account: CAROL, side: 'sell', size: 10, price: 110 });
+      exchange.place({ account: ALICE, side: 'buy', size: 10, price: 110, timeInForce: 'ioc' });
+      exchange.seal();
+      assert.equal(all(exchange.settle(1, [{ trade: 0, reason: INSUFFICIENT }]), 'proceedsFrozen').length, 2);
+      through(exchange);
+      return exchange.settle(2, [{ trade: 0, reason: INSUFFICIENT }]);
+    };
+    const straight = eventsOf(() => undefined);
+    const restored = eventsOf((exchange) => {
+      exchange.engine = decodeSnapshot(encodeSnapshot(exchange.engine));
+    });
+    assert.deepEqual(restored, straight);
+  });
+
   it('freezes nothing when what is sealed can still be paid, and releases when a deposit makes up for it', () => {
     const covered = chain(true);
     covered.deposit(CAROL, 10, 0);

@@ -11,7 +11,7 @@ const PLACEMENTS_KEPT = 1_024;
 
 type Outcome<T> = Promise<{ readonly placed: T; readonly isNew: boolean }>;
 type UnderWay<T> = { readonly content: string; outcome: Outcome<T> | undefined; isSubmitted: boolean };
-type Done<T> = { readonly content: string; readonly placed: T };
+type Done<T> = { readonly content: string; readonly placed: T; readonly isSubmitted: boolean };
 
 export class PlacementMemory<T> {
   /** Bounded by what the signature pool and the engine's queue take. */
@@ -33,7 +33,7 @@ export class PlacementMemory<T> {
     // A failure is told to whoever started it; those who joined see it too.
     running.then(
       ({ placed }) => {
-        this.#done.set(digest, { content, placed });
+        this.#done.set(digest, { content, placed, isSubmitted: underWay.isSubmitted });
         this.#underWay.delete(digest);
       },
       () => this.#underWay.delete(digest),
@@ -49,7 +49,8 @@ export class PlacementMemory<T> {
 
   /** The placement of this digest, when this gateway has brought it to the engine; waits for the engine's answer. */
   async submitted(digest: Hash): Promise<T | undefined> {
-    return this.#underWay.get(digest)?.isSubmitted === false ? undefined : this.find(digest);
+    const known = this.#underWay.get(digest) ?? this.#done.get(digest);
+    return known?.isSubmitted === true ? this.find(digest) : undefined;
   }
 
   /** The placement of this digest, done or under way. Never call it for a digest whose own placement waits for the answer. */
