@@ -71,11 +71,11 @@ describe('the memory of placements', () => {
     const memory = new PlacementMemory<number>();
     const { promise, resolve } = Promise.withResolvers<Outcome>();
     const slow = memory.once(digestOf(0), 'content', () => promise);
-    for (let order = 1; order <= 5_000; order++)
+    for (let order = 1; order <= 10_000; order++)
       await memory.once(digestOf(order), 'content', async () => ({ placed: order, isNew: true }));
     await turn();
     assert.equal(await memory.find(digestOf(1)), undefined);
-    assert.equal(await memory.find(digestOf(4_500)), 4_500);
+    assert.equal(await memory.find(digestOf(6_000)), 6_000);
     const joined = memory.once(digestOf(0), 'content', never);
     resolve({ placed: 0, isNew: true });
     assert.deepEqual(await Promise.all([slow, joined]), [

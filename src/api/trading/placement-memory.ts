@@ -4,10 +4,10 @@ import type { Hash } from '../../domain/units.ts';
 import { ProblemError } from '../problem.ts';
 
 /**
- * Of those done: what an order needs until the projections show it, which lag by some tenths of a second at full load. Beyond it the projections answer;
- * kept longer, they are most of what a garbage collection has to walk.
+ * Of those done: an order is cancelled or replaced by what is known of it here until the projections show it. They lag by tenths of a second
+ * at full load, but may stall for seconds when the database does.
  */
-const PLACEMENTS_KEPT = 1_024;
+const PLACEMENTS_KEPT = 4_096;
 
 type Outcome<T> = Promise<{ readonly placed: T; readonly isNew: boolean }>;
 type UnderWay<T> = { readonly content: string; outcome: Outcome<T> | undefined; isSubmitted: boolean };
