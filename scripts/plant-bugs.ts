@@ -33,6 +33,8 @@ try {
   for (const part of ['src', 'scripts', 'test/support', 'package.json'])
     await cp(join(PROJECT_DIRECTORY, part), join(copy, part), { recursive: true });
   await symlink(join(PROJECT_DIRECTORY, 'node_modules'), join(copy, 'node_modules'));
+  const failing = await simulate(copy);
+  if (failing !== undefined) throw new Error(`seed ${failing} fails without a planted bug, so it can show nothing`);
   for (const bug of PLANTED_BUGS) {
     const { what } = bug;
     const path = join(copy, bug.file);

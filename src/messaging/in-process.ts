@@ -18,7 +18,7 @@ import type {
 const ANSWER_GRACE_MS = 5_000;
 /** How often it is looked who waits too long: a timer for each command would cost more than its way through here. */
 const DEADLINE_CHECK_MS = 250;
-/** Nothing is lost on this way, so whoever sends a command again does it at once; later the engine itself knows the nonce. */
+/** For commands sent again at once. One that is sent again later, its answer having taken too long, is refused by the engine, which knows its nonce. */
 const REPLIES_KEPT = 256;
 const NOT_STARTED: CommandReply = { kind: 'overloaded', retryAfterMs: 500 };
 

@@ -51,7 +51,6 @@ class Bucket {
   }
 
   add(id: number): void {
-    if (this.#entries > NEAR_ENTRIES && this.#entries > ENTRIES_PER_ORDER_MAX * this.#orders) this.#sweep();
     if (this.#entries === this.#ids.length) {
       const grown = new Int32Array(this.#ids.length * 2);
       grown.set(this.#ids);
@@ -67,8 +66,12 @@ class Bucket {
     const entry = lifeInts[(id << LIFE_INT_SHIFT) | DUE_AT]!;
     lifeInts[(id << LIFE_INT_SHIFT) | DUE_AT] = NOWHERE;
     this.#orders--;
-    if (this.#orders === 0) this.#clear();
-    else if (this.#entries <= NEAR_ENTRIES) this.#drop(entry);
+    if (this.#orders === 0) {
+      this.#clear();
+      return;
+    }
+    if (this.#entries <= NEAR_ENTRIES) this.#drop(entry);
+    if (this.#entries > ENTRIES_PER_ORDER_MAX * this.#orders) this.#sweep();
   }
 
   /** Visits the orders that wait, in no particular order, until a visit gives false. */

@@ -131,6 +131,30 @@ describe('placing orders over HTTP', () => {
     }
   });
 
+  it('does not refuse what may be a repetition while the projections, which would know, are behind', async () => {
+    const body = await resting();
+    // With another option around the signature it is joined with no earlier request; the engine still knows the nonce.
+    const repeated = { ...body, selfTradePrevention: 'cancel_oldest' };
+    const other = await exchange.secondGateway();
+    const stalling = await exchange.pool.connect();
+    try {
+      await exchange.projected();
+      await stalling.query('BEGIN; SELECT FROM projection_cursor FOR UPDATE');
+      const first = await place(body);
+      assert.equal(first.status, 201, JSON.stringify(first.body));
+      const meanwhile = await send(other.url, 'POST', '/api/v1/orders', { body: repeated });
+      assert.equal(meanwhile.body.code, 'STATUS_UNKNOWN', JSON.stringify(meanwhile.body));
+      await stalling.query('ROLLBACK');
+      await exchange.projected();
+      const later = await send(other.url, 'POST', '/api/v1/orders', { body: repeated });
+      assert.deepEqual([later.status, later.body.order?.id], [200, first.body.order.id], JSON.stringify(later.body));
+    } finally {
+      await stalling.query('ROLLBACK');
+      stalling.release();
+      await other.close();
+    }
+  });
+
   it('says expected account, recovered signer, digest and domain when the signature is of somebody else', async () => {
     const stranger = privateKeyToAccount(generatePrivateKey());
     const refused = await place(await signedOrder(exchange, seller, { lane: lane++, signer: stranger }));

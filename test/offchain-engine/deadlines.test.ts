@@ -14,6 +14,22 @@ class Waiting {
   readonly #pool = new OrderPool(1 << 4);
   readonly deadlines = new Deadlines(this.#pool);
 
+  /** How often the wheel takes up the records of orders while `work` is done: once for every entry that it looks at. */
+  looksDuring(work: () => void): number {
+    const { lifeInts } = this.#pool;
+    let looks = 0;
+    Object.defineProperty(this.#pool, 'lifeInts', {
+      configurable: true,
+      get: () => {
+        looks++;
+        return lifeInts;
+      },
+    });
+    work();
+    Object.defineProperty(this.#pool, 'lifeInts', { value: lifeInts, writable: true, configurable: true });
+    return looks;
+  }
+
   add(due: number): number {
     this.#pool.begin();
     const id = this.#pool.allocate();
@@ -79,6 +95,19 @@ describe('the deadline wheel', () => {
     const sooner = waiting.add(START_SECONDS);
     assert.equal(sooner, gone);
     assert.deepEqual(waiting.deadlines.due(START_SECONDS + 1_000), [sooner, ...later]);
+  });
+
+  it('looks at few old entries when all but a few orders have left, and at a bounded number with each that leaves', () => {
+    const waiting = new Waiting();
+    const [first = 0, second = 0, ...rest] = Array.from({ length: 3 * MANY }, () => waiting.add(START_SECONDS));
+    const mostLooks = Math.max(...rest.map((id) => waiting.looksDuring(() => waiting.remove(id))));
+    assert.ok(mostLooks < 300, `${mostLooks} looks`);
+    const looks = waiting.looksDuring(() => assert.equal(waiting.deadlines.first(), START_SECONDS));
+    assert.ok(looks < 50, `${looks} looks`);
+    const found = waiting.deadlines.due(START_SECONDS);
+    assert.deepEqual(new Set(found), new Set([first, second]));
+    const looksForAll = waiting.looksDuring(() => waiting.deadlines.due(START_SECONDS));
+    assert.ok(looksForAll < 50, `${looksForAll} looks`);
   });
 
   for (const staying of [1, MANY])

@@ -43,6 +43,15 @@ export type Placement =
   | { readonly kind: 'accepted'; readonly order: OrderRow; readonly fills: readonly FillRow[] }
   | { readonly kind: 'rejected'; readonly reason: RejectReason };
 
+/** The engine knows the nonce already, and the projections, which would say from what, are behind. */
+export function notProjected(lookUp: string): ProblemError {
+  return new ProblemError(
+    'STATUS_UNKNOWN',
+    `It may have been accepted before; what is shown is behind just now. Sign nothing anew yet. ${lookUp}`,
+    { retryAfterMs: 1_000 },
+  );
+}
+
 /** What became of an order within the command that placed it. Later changes are in the projections. */
 export function placementOf(order: NewOrder, reply: Committed, listed: ListedMarket): Placement {
   let rejected: RejectReason | undefined;

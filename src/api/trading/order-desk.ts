@@ -33,7 +33,7 @@ import {
   takeOverClientOrderId,
 } from './client-order-ids.ts';
 import type { Committed } from './engine-reply.ts';
-import { cancelledDigests, committedOf, orderRejected, placementOf } from './engine-reply.ts';
+import { cancelledDigests, committedOf, notProjected, orderRejected, placementOf } from './engine-reply.ts';
 import type { KnownAccounts } from './known-accounts.ts';
 import type { PlaceInLine, PlacementLine } from './placement-line.ts';
 import { NO_LINE } from './placement-line.ts';
@@ -284,12 +284,14 @@ export class OrderDesk {
       return { placed: { ...placement, receipt: reply.receipt, listed: read.listed }, isNew: true };
     }
     if (MAYBE_PLACED_BEFORE.has(placement.reason)) {
-      await this.#using.writes.reached(reply.sequence);
+      const isProjected = await this.#using.writes.reached(reply.sequence);
       const original = await this.#original(order.digest, order);
       if (original !== undefined) {
         if (original.order.clientOrderId !== order.clientOrderId) throw conflict(order.clientOrderId, order.digest);
         return { placed: original, isNew: false };
       }
+      // A refusal would invite a new signature for an order that may be live.
+      if (!isProjected) throw notProjected(lookUpHint(order));
     }
     throw orderRejected(placement.reason, order.digest, { receipt: receiptView(reply.receipt) });
   }

@@ -16,7 +16,7 @@ import type { ReadYourWrites } from '../read-your-writes.ts';
 import type { WithdrawalBody } from '../schemas.ts';
 import { withdrawalView } from '../views.ts';
 import type { Committed } from './engine-reply.ts';
-import { committedOf, withdrawalRejected } from './engine-reply.ts';
+import { committedOf, notProjected, withdrawalRejected } from './engine-reply.ts';
 import type { KnownAccounts } from './known-accounts.ts';
 import { readWithdrawal } from './read-signed.ts';
 
@@ -51,18 +51,17 @@ export class WithdrawalDesk {
     }
     const withdrawal = toNewWithdrawal(terms, checked);
     const notAfterMs = (clock() + commandTimeoutMs) as TimestampMs;
-    const reply = committedOf(
-      await commands.submit({ kind: 'requestWithdrawal', withdrawal }, { notAfterMs }),
-      `Look at GET /api/v1/withdrawals/${withdrawal.digest}, or send the same signed withdrawal again.`,
-    );
+    const lookUp = `Look at GET /api/v1/withdrawals/${withdrawal.digest}, or send the same signed withdrawal again.`;
+    const reply = committedOf(await commands.submit({ kind: 'requestWithdrawal', withdrawal }, { notAfterMs }), lookUp);
     writes.wrote(withdrawal.account, reply.sequence);
     const asset = await catalogue.assetAt(withdrawal.asset);
     const outcome = outcomeOf(withdrawal, reply);
     if (outcome.kind === 'accepted') return { withdrawal: withdrawalView(outcome.row, asset), isNew: true };
     if (outcome.reason === 'duplicate_withdrawal' || outcome.reason === 'nonce_reused') {
-      await writes.reached(reply.sequence);
+      const isProjected = await writes.reached(reply.sequence);
       const original = await findWithdrawal(pool, withdrawal.digest);
       if (original !== undefined) return { withdrawal: withdrawalView(original, asset), isNew: false };
+      if (!isProjected) throw notProjected(lookUp);
     }
     throw withdrawalRejected(outcome.reason, withdrawal.digest);
   }
