@@ -1,14 +1,7 @@
 /** The bugs that `node scripts/plant-bugs.ts` plants: mistakes in the engine and around it that a few seeds must notice. */
+import type { PlantedBug } from '../break-promises/planted-bugs.ts';
 
-export type PlantedBug = {
-  readonly what: string;
-  readonly file: string;
-  /** Stands in the file exactly once. */
-  readonly text: string;
-  readonly replacement: string;
-};
-
-export const PLANTED_BUGS: readonly PlantedBug[] = [
+export const PLANTED_BUGS: readonly Omit<PlantedBug, 'promise'>[] = [
   {
     what: 'a buyer’s fee is not posted to what it still owes the vault',
     file: 'src/offchain-engine/matching.ts',

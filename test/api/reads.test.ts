@@ -255,6 +255,19 @@ describe('reading from the API', () => {
     assert.equal((await mine(takerKey, '/withdrawals')).data.length, 1);
     const [, usdc] = (await mine(takerKey, '/balances')).data;
     assert.equal(usdc.pendingWithdrawal, '1000');
+
+    // Another one with its nonce: refused when it is certain that it is another, not while the projections are behind.
+    message.amount = '2000000000';
+    const other = { withdrawal: message, signature: await sign(taker) };
+    const stalling = await exchange.pool.connect();
+    await stalling.query('BEGIN; SELECT FROM projection_cursor FOR UPDATE');
+    const meanwhile = await send(exchange.url, 'POST', '/api/v1/withdrawals', { body: other }).finally(async () => {
+      await stalling.query('ROLLBACK');
+      stalling.release();
+    });
+    assert.equal(meanwhile.body.code, 'STATUS_UNKNOWN', JSON.stringify(meanwhile.body));
+    const later = await send(exchange.url, 'POST', '/api/v1/withdrawals', { body: other });
+    assert.equal(later.body.code, 'WITHDRAWAL_REJECTED', JSON.stringify(later.body));
   });
 
   it('gives the calls with which an owner leaves', async () => {

@@ -209,11 +209,14 @@ describe('settlement of batches', () => {
 
 describe('deficits', () => {
   /** Carol owns no base: she buys 10 lots from Bob (sealed), sells them on to Alice (`sealed` or not), then Bob's trade is void. */
-  function chain(sealSecond: boolean, timeInForce: 'ioc' | 'fok' = 'ioc'): Exchange {
+  function chain(
+    sealSecond: boolean,
+    timeInForce: 'ioc' | 'fok' = 'ioc',
+    accounts: readonly (typeof ALICE)[] = [ALICE, BOB, CAROL],
+  ): Exchange {
     const exchange = new Exchange();
-    exchange.deposit(ALICE, 0, 1_000_000);
-    exchange.deposit(BOB, 1_000, 0);
-    exchange.deposit(CAROL, 0, 1_000_000);
+    for (const account of accounts)
+      exchange.deposit(account, account === BOB ? 1_000 : 0, account === BOB ? 0 : 1_000_000);
     exchange.place({ account: BOB, side: 'sell', size: 10, price: 100 });
     exchange.place({ account: CAROL, side: 'buy', size: 10, price: 100 });
     exchange.seal();
@@ -266,20 +269,14 @@ describe('deficits', () => {
 
   it('releases in the same order when a snapshot was taken and restored meanwhile', () => {
     const eventsOf = (through: (exchange: Exchange) => void): unknown => {
-      const exchange = new Exchange();
       // Whose proceeds are frozen first comes last among the accounts.
-      exchange.deposit(CAROL, 0, 1_000_000);
-      exchange.deposit(BOB, 1_000, 0);
-      exchange.deposit(ALICE, 0, 1_000_000);
-      exchange.place({ account: BOB, side: 'sell', size: 10, price: 100 });
-      exchange.place({ account: CAROL, side: 'buy', size: 10, price: 100 });
-      exchange.seal();
-      exchange.place({ account: CAROL, side: 'sell', size: 10, price: 110 });
-      exchange.place({ account: ALICE, side: 'buy', size: 10, price: 110, timeInForce: 'ioc' });
-      exchange.seal();
+      const exchange = chain(true, 'ioc', [CAROL, BOB, ALICE]);
       assert.equal(all(exchange.settle(1, [{ trade: 0, reason: INSUFFICIENT }]), 'proceedsFrozen').length, 2);
       through(exchange);
-      return exchange.settle(2, [{ trade: 0, reason: INSUFFICIENT }]);
+      return exchange.settle(
+        2,
+        [0, 1].map((trade) => ({ trade, reason: INSUFFICIENT })),
+      );
     };
     const straight = eventsOf(() => undefined);
     const restored = eventsOf((exchange) => {

@@ -27,7 +27,7 @@ export const ERROR_EXPLANATIONS: Readonly<Record<ErrorCode, string>> = {
     'Too many requests from this address. RateLimit-Reset and Retry-After tell in how many seconds to go on.',
   INTERNAL: 'Something went wrong on our side. The x-request-id of the answer finds it in our logs.',
   STATUS_UNKNOWN:
-    'The engine did not answer in time: the request may or may not have been executed. Look it up by client order id or order id, or send exactly the same signed bytes again: that never executes twice.',
+    'The engine did not answer in time, or knows the nonce already while what is shown here is behind: the request may or may not have been executed. Look it up by client order id or order id, or send exactly the same signed bytes again: that never executes twice.',
   OVERLOADED:
     'The engine’s queue is full. The request was certainly not executed; wait for Retry-After and send it again.',
   NOT_READY: 'The service is starting, or has lost a dependency for the moment. Retry.',

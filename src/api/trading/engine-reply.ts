@@ -39,10 +39,6 @@ export function committedOf(reply: CommandReply, lookUp: string): Committed {
   }
 }
 
-export type Placement =
-  | { readonly kind: 'accepted'; readonly order: OrderRow; readonly fills: readonly FillRow[] }
-  | { readonly kind: 'rejected'; readonly reason: RejectReason };
-
 /** The engine knows the nonce already, and the projections, which would say from what, are behind. */
 export function notProjected(lookUp: string): ProblemError {
   return new ProblemError(
@@ -51,6 +47,10 @@ export function notProjected(lookUp: string): ProblemError {
     { retryAfterMs: 1_000 },
   );
 }
+
+export type Placement =
+  | { readonly kind: 'accepted'; readonly order: OrderRow; readonly fills: readonly FillRow[] }
+  | { readonly kind: 'rejected'; readonly reason: RejectReason };
 
 /** What became of an order within the command that placed it. Later changes are in the projections. */
 export function placementOf(order: NewOrder, reply: Committed, listed: ListedMarket): Placement {

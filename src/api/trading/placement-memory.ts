@@ -14,7 +14,7 @@ type UnderWay<T> = { readonly content: string; outcome: Outcome<T> | undefined; 
 type Done<T> = { readonly content: string; readonly placed: T; readonly isSubmitted: boolean };
 
 export class PlacementMemory<T> {
-  /** Bounded by what the signature pool and the engine's queue take. */
+  /** As many as wait for their client order id or for the engine, each for seconds at most. */
   readonly #underWay = new Map<Hash, UnderWay<T>>();
   readonly #done = new RecentMap<Hash, Done<T>>(PLACEMENTS_KEPT);
 
