@@ -260,12 +260,15 @@ describe('reading from the API', () => {
     message.amount = '2000000000';
     const other = { withdrawal: message, signature: await sign(taker) };
     const stalling = await exchange.pool.connect();
-    await stalling.query('BEGIN; SELECT FROM projection_cursor FOR UPDATE');
-    const meanwhile = await send(exchange.url, 'POST', '/api/v1/withdrawals', { body: other }).finally(async () => {
+    try {
+      await stalling.query('BEGIN; SELECT FROM projection_cursor FOR UPDATE');
+      const meanwhile = await send(exchange.url, 'POST', '/api/v1/withdrawals', { body: other });
+      assert.equal(meanwhile.body.code, 'STATUS_UNKNOWN', JSON.stringify(meanwhile.body));
+    } finally {
       await stalling.query('ROLLBACK');
       stalling.release();
-    });
-    assert.equal(meanwhile.body.code, 'STATUS_UNKNOWN', JSON.stringify(meanwhile.body));
+    }
+    await exchange.projected();
     const later = await send(exchange.url, 'POST', '/api/v1/withdrawals', { body: other });
     assert.equal(later.body.code, 'WITHDRAWAL_REJECTED', JSON.stringify(later.body));
   });
